@@ -1,0 +1,117 @@
+/** What the use cases report: plain, JSON-serialisable values. The command line and the HTTP API print them as they are. */
+import type { ErrorCode } from "./errors.ts";
+import type { BackfillState, TaskState } from "./states.ts";
+
+export type TaskCounts = Readonly<Record<TaskState, number>>;
+
+export interface DatasetStatus {
+  readonly dataset: string;
+  readonly tasks: TaskCounts;
+  readonly held: boolean;
+  readonly holdReason?: string;
+  /** Rows written into the candidate so far. */
+  readonly rows: number;
+}
+
+/** A task that needs a person: failed or quarantined. */
+export interface Trouble {
+  readonly dataset: string;
+  /** Human label, for example 2001-01-31. */
+  readonly partition: string;
+  readonly ordinal: number;
+  readonly state: TaskState;
+  readonly attempts: number;
+  readonly error: { readonly code: ErrorCode | string; readonly message: string };
+}
+
+export interface CheckOutcome {
+  readonly dataset: string;
+  /** Null for a check of the whole dataset. */
+  readonly partition: string | null;
+  readonly name: string;
+  readonly severity: "error" | "warn";
+  readonly failures: number;
+  readonly evidence: { readonly message: string; readonly rows: readonly Readonly<Record<string, string | null>>[] };
+}
+
+export interface Status {
+  readonly backfill: string;
+  readonly planHash: string;
+  readonly state: BackfillState;
+  readonly stateReason: string | null;
+  readonly reason: string;
+  readonly requestedBy: string;
+  readonly createdAt: string;
+  readonly startedAt: string | null;
+  readonly finishedAt: string | null;
+  readonly tasks: TaskCounts;
+  readonly total: number;
+  readonly datasets: readonly DatasetStatus[];
+  readonly troubles: readonly Trouble[];
+  /** Failed checks alone, newest first, at most 100. */
+  readonly failedChecks: readonly CheckOutcome[];
+  /** Wall-clock seconds from start to the last change of state, or to now. */
+  readonly seconds: number;
+  readonly workers: number;
+}
+
+export interface DatasetDiff {
+  readonly dataset: string;
+  readonly added: number;
+  readonly removed: number;
+  readonly changed: number;
+  readonly unchanged: number;
+  /** How many changed rows differ in each column. */
+  readonly columns: Readonly<Record<string, number>>;
+  /** A few differing rows as text, keyed by column. */
+  readonly samples: readonly {
+    readonly kind: "added" | "removed" | "changed";
+    readonly before: Readonly<Record<string, string | null>> | null;
+    readonly after: Readonly<Record<string, string | null>> | null;
+  }[];
+}
+
+export interface Diff {
+  readonly backfill: string;
+  readonly datasets: readonly DatasetDiff[];
+}
+
+export interface MergeCounts {
+  readonly dataset: string;
+  readonly inserted: number;
+  readonly updated: number;
+  readonly deleted: number;
+}
+
+export interface MergeReport {
+  readonly backfill: string;
+  readonly state: BackfillState;
+  readonly datasets: readonly MergeCounts[];
+}
+
+export interface Finding {
+  readonly check: string;
+  readonly level: "ok" | "warn" | "error";
+  readonly message: string;
+  /** What to do, often a command. */
+  readonly remedy?: string;
+}
+
+export interface LimitSetting {
+  /** A dataset or a shared resource. */
+  readonly name: string;
+  readonly rate: { readonly max: number; readonly perMs: number } | null;
+  readonly concurrency: number | null;
+}
+
+/** The kind of progress line that `run` shows; the last one has event "finished". */
+export type RunEvent =
+  | { readonly event: "progress"; readonly backfill: string; readonly state: BackfillState; readonly tasks: TaskCounts; readonly total: number; readonly rows: number; readonly seconds: number }
+  | { readonly event: "held"; readonly backfill: string; readonly dataset: string; readonly reason: string }
+  | {
+      readonly event: "finished";
+      readonly backfill: string;
+      readonly state: BackfillState;
+      readonly tasks: Pick<TaskCounts, "done" | "unchanged" | "failed" | "quarantined" | "cancelled">;
+      readonly seconds: number;
+    };

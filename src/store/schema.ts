@@ -1,0 +1,337 @@
+/**
+ * The control schema, for drizzle-kit alone: `npx drizzle-kit generate` turns a change here into a migration.
+ * Queries are written in SQL in the other files of this folder, one file a table group.
+ *
+ * Ids of people's things (backfills) are short texts; ids of rows are int8 and travel as text. Partitions are
+ * ordinals (see catalog/scheme.ts), and sets of them int8multiranges.
+ */
+import { sql } from "drizzle-orm";
+import {
+  bigint,
+  boolean,
+  check,
+  customType,
+  foreignKey,
+  index,
+  integer,
+  jsonb,
+  pgSchema,
+  primaryKey,
+  text,
+  timestamp,
+  unique,
+} from "drizzle-orm/pg-core";
+
+const rederive = pgSchema("rederive");
+
+const multirange = customType<{ data: string }>({ dataType: () => "int8multirange" });
+const id = (name: string) => bigint(name, { mode: "bigint" });
+const at = (name: string) => timestamp(name, { withTimezone: true });
+
+/** Small facts about the schema itself; `requires_code` is the oldest code level that may still work with it. */
+export const meta = rederive.table("meta", {
+  key: text("key").primaryKey(),
+  value: text("value").notNull(),
+});
+
+export const backfill = rederive.table(
+  "backfill",
+  {
+    id: text("id").primaryKey(),
+    state: text("state").notNull().default("planned"),
+    planHash: text("plan_hash").notNull(),
+    /** Canonical JSON, kept as text so that its hash can be computed again. */
+    decision: text("decision").notNull(),
+    forecast: jsonb("forecast").notNull().default({}),
+    reason: text("reason").notNull(),
+    environment: text("environment").notNull(),
+    requestedBy: text("requested_by").notNull(),
+    lane: text("lane").notNull().default("backfill"),
+    /** W3C traceparent of the planning span, so that every task joins one trace. */
+    traceparent: text("traceparent"),
+    stateReason: text("state_reason"),
+    createdAt: at("created_at").notNull().defaultNow(),
+    approvedAt: at("approved_at"),
+    startedAt: at("started_at"),
+    verifiedAt: at("verified_at"),
+    promotedAt: at("promoted_at"),
+    finishedAt: at("finished_at"),
+  },
+  (table) => [
+    check(
+      "backfill_state",
+      sql`${table.state} in ('planned','approved','running','paused','held','verified','promoting','promoted','finalized','rolled_back','cancelled','failed')`,
+    ),
+    index("backfill_active").on(table.state).where(sql`${table.state} in ('running','paused','held','promoting')`),
+    index("backfill_created").on(table.createdAt),
+  ],
+);
+
+/** One dataset that a backfill recomputes, with its hold. */
+export const backfillDataset = rederive.table(
+  "backfill_dataset",
+  {
+    backfill: text("backfill")
+      .notNull()
+      .references(() => backfill.id),
+    dataset: text("dataset").notNull(),
+    ordinal: integer("ordinal").notNull(),
+    partitions: multirange("partitions").notNull(),
+    fingerprint: text("fingerprint").notNull(),
+    definition: text("definition").notNull(),
+    queue: text("queue").notNull(),
+    criticality: integer("criticality").notNull().default(0),
+    /** Quoted, schema-qualified names of the tables made for this backfill. */
+    candidate: text("candidate").notNull(),
+    restorePoint: text("restore_point").notNull(),
+    held: boolean("held").notNull().default(false),
+    holdReason: text("hold_reason"),
+    heldAt: at("held_at"),
+    /** When code drift was first seen: no live worker has this definition. */
+    driftedAt: at("drifted_at"),
+  },
+  (table) => [primaryKey({ columns: [table.backfill, table.dataset] })],
+);
+
+export const task = rederive.table(
+  "task",
+  {
+    id: id("id").primaryKey().generatedAlwaysAsIdentity(),
+    backfill: text("backfill").notNull(),
+    dataset: text("dataset").notNull(),
+    partition: id("partition").notNull(),
+    /** Release order within the backfill: upstreams have lower ranks than their consumers. */
+    rank: id("rank").notNull(),
+    state: text("state").notNull(),
+    epoch: integer("epoch").notNull().default(0),
+    /** Attempts that ended in an error since the last retry by a person. */
+    attempts: integer("attempts").notNull().default(0),
+    /** Attempts that ended with the loss of their worker since the last retry by a person. */
+    losses: integer("losses").notNull().default(0),
+    /** When its job was put into the queue; null while it waits outside the window. */
+    releasedAt: at("released_at"),
+    worker: text("worker"),
+    backendPid: integer("backend_pid"),
+    backendStart: text("backend_start"),
+    claimedAt: at("claimed_at"),
+    finishedAt: at("finished_at"),
+    error: jsonb("error"),
+  },
+  (table) => [
+    unique("task_partition").on(table.backfill, table.dataset, table.partition),
+    foreignKey({
+      name: "task_dataset",
+      columns: [table.backfill, table.dataset],
+      foreignColumns: [backfillDataset.backfill, backfillDataset.dataset],
+    }),
+    check(
+      "task_state",
+      sql`${table.state} in ('waiting','ready','running','done','unchanged','stale','failed','quarantined','cancelled')`,
+    ),
+    index("task_unreleased")
+      .on(table.backfill, table.rank)
+      .where(sql`${table.releasedAt} is null and ${table.state} in ('waiting','ready')`),
+    index("task_open")
+      .on(table.backfill, table.state)
+      .where(sql`${table.state} in ('waiting','ready','running','stale','failed','quarantined')`),
+    index("task_running").on(table.worker).where(sql`${table.state} = 'running'`),
+  ],
+);
+
+/** A consumer needs its producer's output; `done` is set in the producer's work transaction. */
+export const edge = rederive.table(
+  "edge",
+  {
+    producer: id("producer").notNull(),
+    consumer: id("consumer").notNull(),
+    done: boolean("done").notNull().default(false),
+  },
+  (table) => [
+    primaryKey({ columns: [table.producer, table.consumer] }),
+    index("edge_consumer").on(table.consumer),
+    index("edge_undone").on(table.consumer).where(sql`not ${table.done}`),
+  ],
+);
+
+/** What a task read, ran and wrote: the row that lineage is made of. One a task, written in its work transaction. */
+export const stamp = rederive.table(
+  "stamp",
+  {
+    id: id("id").primaryKey().generatedAlwaysAsIdentity(),
+    task: id("task").notNull(),
+    backfill: text("backfill").notNull(),
+    dataset: text("dataset").notNull(),
+    partition: id("partition").notNull(),
+    epoch: integer("epoch").notNull(),
+    fingerprint: text("fingerprint").notNull(),
+    definition: text("definition").notNull(),
+    /** [{ input, dataset, recomputed: [[from, to)…], live: [[from, to)…] }] */
+    inputs: jsonb("inputs").notNull(),
+    snapshot: text("snapshot").notNull(),
+    rowsRead: id("rows_read"),
+    rowsWritten: id("rows_written").notNull(),
+    hashAlgorithm: text("hash_algorithm").notNull(),
+    /** An unsigned 64-bit number as decimal text. */
+    outputHash: text("output_hash").notNull(),
+    checks: jsonb("checks").notNull(),
+    worker: text("worker").notNull(),
+    traceId: text("trace_id"),
+    startedAt: at("started_at").notNull(),
+    finishedAt: at("finished_at").notNull(),
+  },
+  (table) => [unique("stamp_task").on(table.task), index("stamp_partition").on(table.dataset, table.partition)],
+);
+
+/** What is live now, partition by partition. */
+export const live = rederive.table(
+  "live",
+  {
+    dataset: text("dataset").notNull(),
+    partition: id("partition").notNull(),
+    stamp: id("stamp").notNull(),
+    backfill: text("backfill").notNull(),
+    fingerprint: text("fingerprint").notNull(),
+    outputHash: text("output_hash").notNull(),
+    rows: id("rows").notNull(),
+    /** The content was proved equal to what the newer fingerprint would give, and was not computed again. */
+    unchanged: boolean("unchanged").notNull().default(false),
+    promotedAt: at("promoted_at").notNull().defaultNow(),
+  },
+  (table) => [primaryKey({ columns: [table.dataset, table.partition] })],
+);
+
+/** The `live` rows that a promotion replaced (`prior` is null where there was none), to be put back by a rollback. */
+export const liveBefore = rederive.table(
+  "live_before",
+  {
+    backfill: text("backfill").notNull(),
+    dataset: text("dataset").notNull(),
+    partition: id("partition").notNull(),
+    prior: jsonb("prior"),
+  },
+  (table) => [primaryKey({ columns: [table.backfill, table.dataset, table.partition] })],
+);
+
+/** One promoted dataset of one backfill; the before-images are in a table of its own, named in backfill_dataset. */
+export const restorePoint = rederive.table(
+  "restore_point",
+  {
+    backfill: text("backfill").notNull(),
+    dataset: text("dataset").notNull(),
+    inserted: id("inserted").notNull(),
+    updated: id("updated").notNull(),
+    deleted: id("deleted").notNull(),
+    createdAt: at("created_at").notNull().defaultNow(),
+  },
+  (table) => [primaryKey({ columns: [table.backfill, table.dataset] })],
+);
+
+/**
+ * Which partitions an active backfill writes and reads. Two exclusion constraints (they are in the migration, as
+ * drizzle-kit cannot say them) refuse write/write and write/read overlaps of different backfills.
+ */
+export const reservation = rederive.table(
+  "reservation",
+  {
+    backfill: text("backfill")
+      .notNull()
+      .references(() => backfill.id),
+    dataset: text("dataset").notNull(),
+    mode: text("mode").notNull(),
+    keys: multirange("keys").notNull(),
+    active: boolean("active").notNull().default(true),
+  },
+  (table) => [
+    primaryKey({ columns: [table.backfill, table.dataset, table.mode] }),
+    check("reservation_mode", sql`${table.mode} in ('read','write')`),
+  ],
+);
+
+/** One evaluated check: of a task's partition, or of a whole dataset (`partition` is null). */
+export const checkResult = rederive.table(
+  "check_result",
+  {
+    id: id("id").primaryKey().generatedAlwaysAsIdentity(),
+    backfill: text("backfill").notNull(),
+    dataset: text("dataset").notNull(),
+    partition: id("partition"),
+    name: text("name").notNull(),
+    severity: text("severity").notNull(),
+    failures: id("failures").notNull(),
+    /** { message, sql, rows: [...] }: at most a handful of offending rows as text. */
+    evidence: jsonb("evidence").notNull(),
+    createdAt: at("created_at").notNull().defaultNow(),
+  },
+  (table) => [
+    check("check_result_severity", sql`${table.severity} in ('error','warn')`),
+    index("check_result_of").on(table.backfill, table.dataset),
+  ],
+);
+
+/** A process of the fleet. Its `lease_until` is the lease of every task that it runs. */
+export const worker = rederive.table("worker", {
+  id: text("id").primaryKey(),
+  kind: text("kind").notNull(),
+  host: text("host").notNull(),
+  pid: integer("pid").notNull(),
+  concurrency: integer("concurrency").notNull(),
+  codeLevel: integer("code_level").notNull(),
+  /** { dataset: definition hash } of the catalog that it has loaded. */
+  definitions: jsonb("definitions").notNull(),
+  draining: boolean("draining").notNull().default(false),
+  startedAt: at("started_at").notNull().defaultNow(),
+  leaseUntil: at("lease_until").notNull(),
+});
+
+/** One row a loop that only one process may run at a time; `term` fences the writes of a former leader. */
+export const leader = rederive.table("leader", {
+  name: text("name").primaryKey(),
+  holder: text("holder").notNull(),
+  term: id("term").notNull(),
+  leaseUntil: at("lease_until").notNull(),
+});
+
+/** Limits changed at run time; they outlive Redis. Null means no limit. */
+export const queueLimit = rederive.table("queue_limit", {
+  queue: text("queue").primaryKey(),
+  max: integer("max"),
+  perMs: integer("per_ms"),
+  concurrency: integer("concurrency"),
+  changedBy: text("changed_by").notNull(),
+  changedAt: at("changed_at").notNull().defaultNow(),
+});
+
+export const audit = rederive.table(
+  "audit",
+  {
+    id: id("id").primaryKey().generatedAlwaysAsIdentity(),
+    at: at("at").notNull().default(sql`clock_timestamp()`),
+    actor: text("actor").notNull(),
+    act: text("act").notNull(),
+    backfill: text("backfill"),
+    dataset: text("dataset"),
+    reason: text("reason"),
+    planHash: text("plan_hash"),
+    details: jsonb("details").notNull().default({}),
+  },
+  (table) => [index("audit_backfill").on(table.backfill)],
+);
+
+/** API tokens; only the SHA-256 of a token is kept. */
+export const apiToken = rederive.table(
+  "api_token",
+  {
+    id: id("id").primaryKey().generatedAlwaysAsIdentity(),
+    name: text("name").notNull(),
+    role: text("role").notNull(),
+    prefix: text("prefix").notNull(),
+    hash: text("hash").notNull().unique(),
+    createdBy: text("created_by").notNull(),
+    createdAt: at("created_at").notNull().defaultNow(),
+    expiresAt: at("expires_at"),
+    lastUsedAt: at("last_used_at"),
+    revokedAt: at("revoked_at"),
+  },
+  (table) => [check("api_token_role", sql`${table.role} in ('viewer','operator','approver','admin')`)],
+);
+
