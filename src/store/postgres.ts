@@ -17,7 +17,6 @@ const session = {
   search_path: "pg_catalog, public",
   // Control rows must survive a crash once they are acknowledged, whatever the server's default is.
   synchronous_commit: "on",
-  default_transaction_isolation: "read committed",
 };
 
 /** Opens a pool; connections are made when they are needed. */
@@ -25,7 +24,7 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
   const sql = postgres(url, {
     max: options.max ?? 10,
     onnotice: () => {},
-    connection: { application_name: options.applicationName ?? "rederive", ...session },
+    connection: { ...session, application_name: options.applicationName ?? "rederive" },
     // Statements are few and known; named prepared statements save their parse time.
     prepare: true,
     idle_timeout: 60,

@@ -1,0 +1,172 @@
+/**
+ * Configuration: one strict schema, read once, frozen. This is the only file that reads the environment.
+ *
+ * `defineConfig` types what a user writes in rederive.config.ts; `resolveSettings` adds the environment and the
+ * defaults and reports every fault in one message. Values given in code win over environment variables.
+ */
+import { z } from "zod";
+import type { Catalog } from "./catalog/catalog.ts";
+import { RederiveError } from "./errors.ts";
+import { didYouMean } from "./suggest.ts";
+
+export type Environment = "development" | "test" | "production";
+
+/** What a user may configure. Every option but `catalog` has a default. */
+export interface Config {
+  /** The datasets, from `defineCatalog`. */
+  readonly catalog: Catalog;
+  /** Postgres that holds sources, targets and the control schema. Default: DATABASE_URL. */
+  readonly databaseUrl?: string | undefined;
+  /** Redis for the queues. Default: REDIS_URL. Where there is none, the queues live in Postgres. */
+  readonly redisUrl?: string | undefined;
+  /** Default: NODE_ENV where it is "production" or "test", else "development". */
+  readonly environment?: Environment | undefined;
+  /** Key prefix of the queues; one hash tag, so that a Redis cluster keeps a flow in one slot. Default "{rederive}". */
+  readonly prefix?: string | undefined;
+  /** The file that defines the catalog, for the hashes of `map` functions. Default: the configuration file. */
+  readonly catalogFile?: string | undefined;
+  /** Hashes of `map` functions; committed and shipped. Default "rederive.lock.json" beside the configuration. */
+  readonly lockFile?: string | undefined;
+  /** Where embedded servers keep their data. Default ".rederive". */
+  readonly embeddedDirectory?: string | undefined;
+  /** Tasks that one worker process runs at a time; each has a database connection of its own. Default 4. */
+  readonly concurrency?: number | undefined;
+  /** Tasks of one backfill in the queue at a time. Default 2,000. */
+  readonly windowTasks?: number | undefined;
+  /** A worker that was silent for so long has lost its tasks. Default 30,000. */
+  readonly leaseMs?: number | undefined;
+  /** How long a stopping worker waits for its running tasks. Default 25,000. */
+  readonly drainMs?: number | undefined;
+  /** After so many lost workers a task is quarantined. Default 3. */
+  readonly maxLosses?: number | undefined;
+  /** A backfill is held after so long without a worker that has its definitions. Default 60,000. */
+  readonly codeDriftMs?: number | undefined;
+  /** Plans with more tasks are refused. Default 1,000,000. */
+  readonly maxTasks?: number | undefined;
+  /** Longest wait for a lock on a live table in a promotion; at most 500. Default 500. */
+  readonly lockTimeoutMs?: number | undefined;
+  /** Promotion attempts before it is deferred. Default 10. */
+  readonly promoteAttempts?: number | undefined;
+  /** Connections of the control plane in one process. Default 10. */
+  readonly controlConnections?: number | undefined;
+  /** Where `rederive server` listens. Defaults "127.0.0.1" and PORT or 3000. */
+  readonly server?: { readonly host?: string | undefined; readonly port?: number | undefined } | undefined;
+}
+
+/** Resolved configuration. */
+export interface Settings {
+  readonly databaseUrl: string | undefined;
+  readonly redisUrl: string | undefined;
+  /** The one switch between the two delivery backends. */
+  readonly queueBackend: "redis" | "postgres";
+  readonly environment: Environment;
+  /** REDERIVE_EMBEDDED=1, or `dev`, `demo`, `init`. */
+  readonly embedded: boolean;
+  readonly prefix: string;
+  readonly catalogFile: string | undefined;
+  readonly lockFile: string;
+  readonly embeddedDirectory: string;
+  readonly concurrency: number;
+  readonly windowTasks: number;
+  readonly leaseMs: number;
+  readonly drainMs: number;
+  readonly maxLosses: number;
+  readonly codeDriftMs: number;
+  readonly maxTasks: number;
+  readonly lockTimeoutMs: number;
+  readonly promoteAttempts: number;
+  readonly controlConnections: number;
+  readonly server: { readonly host: string; readonly port: number };
+  /** The search path of this process, for finding a Redis binary. */
+  readonly searchPath: string;
+  /** pino level: LOG_LEVEL, default "info". */
+  readonly logLevel: string;
+}
+
+const positive = (fallback: number, maximum = Number.MAX_SAFE_INTEGER) =>
+  z.number().int().min(1).max(maximum).default(fallback);
+
+const schema = z.strictObject({
+  catalog: z.custom<Catalog>((value) => typeof value === "object" && value !== null && "datasets" in value, {
+    error: "catalog must come from defineCatalog(...)",
+  }),
+  databaseUrl: z.url({ protocol: /^postgres(ql)?$/, error: "must be a postgres:// URL" }).optional(),
+  redisUrl: z.url({ protocol: /^rediss?$/, error: "must be a redis:// or rediss:// URL" }).optional(),
+  environment: z.enum(["development", "test", "production"]),
+  prefix: z.string().regex(/^\{[a-z0-9_-]{1,24}\}$/, "must be one hash tag such as {rederive}, at most 24 characters").default("{rederive}"),
+  catalogFile: z.string().optional(),
+  lockFile: z.string().default("rederive.lock.json"),
+  embeddedDirectory: z.string().default(".rederive"),
+  concurrency: positive(4, 256),
+  windowTasks: positive(2_000, 20_000),
+  leaseMs: z.number().int().min(1_000).max(600_000).default(30_000),
+  drainMs: positive(25_000),
+  maxLosses: positive(3),
+  codeDriftMs: positive(60_000),
+  maxTasks: positive(1_000_000),
+  lockTimeoutMs: positive(500, 500),
+  promoteAttempts: positive(10, 100),
+  controlConnections: positive(10, 100),
+  server: z
+    .strictObject({ host: z.string().default("127.0.0.1"), port: z.number().int().min(0).max(65_535).default(3_000) })
+    .default({ host: "127.0.0.1", port: 3_000 }),
+});
+
+/** Types a configuration file; returns it as it is. */
+export function defineConfig(config: Config): Config {
+  return config;
+}
+
+/** Adds environment and defaults. Throws `configuration` with every fault, one a line. */
+export function resolveSettings(config: Config, env: NodeJS.ProcessEnv = process.env): { settings: Settings; catalog: Catalog } {
+  const port = env["PORT"] === undefined ? undefined : Number(env["PORT"]);
+  const parsed = schema.safeParse({
+    ...config,
+    databaseUrl: config.databaseUrl ?? emptyAsMissing(env["DATABASE_URL"]),
+    redisUrl: config.redisUrl ?? emptyAsMissing(env["REDIS_URL"]),
+    environment: config.environment ?? environmentOf(env["NODE_ENV"]),
+    server: { ...(port === undefined ? {} : { port }), ...config.server },
+  });
+  if (!parsed.success) throw new RederiveError("configuration", faultsOf(parsed.error));
+  const { catalog, ...options } = parsed.data;
+  const settings: Settings = Object.freeze({
+    ...options,
+    databaseUrl: options.databaseUrl,
+    redisUrl: options.redisUrl,
+    catalogFile: options.catalogFile,
+    queueBackend: options.redisUrl === undefined ? "postgres" : "redis",
+    embedded: env["REDERIVE_EMBEDDED"] === "1",
+    searchPath: env["PATH"] ?? "",
+    logLevel: env["LOG_LEVEL"] ?? "info",
+  });
+  return { settings, catalog };
+}
+
+/** The configuration file named by the environment, for the command line. */
+export function configPathFrom(env: NodeJS.ProcessEnv = process.env): string | undefined {
+  return emptyAsMissing(env["REDERIVE_CONFIG"]);
+}
+
+/** Who acts where nobody says so: REDERIVE_ACTOR, else the login name. */
+export function actorNameFrom(env: NodeJS.ProcessEnv = process.env): string {
+  return emptyAsMissing(env["REDERIVE_ACTOR"]) ?? emptyAsMissing(env["USER"]) ?? "local";
+}
+
+function environmentOf(nodeEnv: string | undefined): Environment {
+  return nodeEnv === "production" || nodeEnv === "test" ? nodeEnv : "development";
+}
+
+function emptyAsMissing(value: string | undefined): string | undefined {
+  return value === "" ? undefined : value;
+}
+
+function faultsOf(error: z.ZodError): string {
+  const known = Object.keys(schema.shape);
+  const lines = error.issues.map((issue) => {
+    if (issue.code === "unrecognized_keys") {
+      return issue.keys.map((key) => `  unknown option "${key}"${didYouMean(key, known)}`).join("\n");
+    }
+    return `  ${issue.path.join(".") || "configuration"}: ${issue.message}`;
+  });
+  return `the configuration has ${lines.length === 1 ? "a fault" : `${lines.length} faults`}:\n${lines.join("\n")}`;
+}

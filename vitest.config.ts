@@ -1,0 +1,22 @@
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^rederive$/, replacement: source("./src/index.ts") },
+      { find: /^rederive\/testing$/, replacement: source("./src/testing/index.ts") },
+      { find: /^rederive\/server$/, replacement: source("./src/server/index.ts") },
+    ],
+  },
+  test: {
+    include: ["test/**/*.test.ts"],
+    globalSetup: ["test/support/global.ts"],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    // The machine for tests may have two cores; suites that start processes take them all.
+    maxWorkers: 2,
+  },
+});
