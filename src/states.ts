@@ -98,6 +98,7 @@ export const taskTransitions: Readonly<Record<TaskState, readonly TaskState[]>> 
   ],
   stale: [
     "ready", // to be computed again
+    "waiting", // to be computed again, after upstreams that are stale too
     "cancelled", // the backfill was cancelled
   ],
   failed: [

@@ -1,0 +1,44 @@
+/** Table `audit`: one row an act, written in the act's own transaction. */
+import type { Tx } from "../tx.ts";
+
+export interface AuditEntry {
+  readonly actor: string;
+  readonly act: string;
+  readonly backfill?: string | undefined;
+  readonly dataset?: string | undefined;
+  readonly reason?: string | undefined;
+  readonly planHash?: string | undefined;
+  /** JSON-serialisable; never secrets or row contents. */
+  readonly details?: Readonly<Record<string, unknown>> | undefined;
+}
+
+export interface AuditRow extends AuditEntry {
+  readonly id: string;
+  readonly at: string;
+}
+
+export async function appendAudit(tx: Tx, entry: AuditEntry): Promise<void> {
+  await tx.query(
+    `insert into rederive.audit (actor, act, backfill, dataset, reason, plan_hash, details)
+     values ($1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text::jsonb)`,
+    [
+      entry.actor,
+      entry.act,
+      entry.backfill ?? null,
+      entry.dataset ?? null,
+      entry.reason ?? null,
+      entry.planHash ?? null,
+      JSON.stringify(entry.details ?? {}),
+    ],
+  );
+}
+
+/** Oldest first. */
+export async function readAudit(tx: Tx, backfill: string): Promise<AuditRow[]> {
+  return tx.query<AuditRow>(
+    `select id::text as id, to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at, actor, act, backfill,
+       dataset, reason, plan_hash as "planHash", details
+     from rederive.audit where backfill = $1::text order by id`,
+    [backfill],
+  );
+}

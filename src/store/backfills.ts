@@ -1,0 +1,158 @@
+/** Table `backfill` and `backfill_dataset`: plans, their states, and what each dataset of a backfill is called. */
+import { fromMultirange, type Ranges, toMultirange } from "../catalog/ranges.ts";
+import type { Decision, Forecast } from "../plan.ts";
+import { type BackfillState, backfillSourcesOf } from "../states.ts";
+import type { Tx } from "../tx.ts";
+
+export interface BackfillRow {
+  readonly id: string;
+  readonly state: BackfillState;
+  readonly stateReason: string | null;
+  readonly planHash: string;
+  /** Canonical JSON text of the decision. */
+  readonly decision: string;
+  readonly forecast: Forecast;
+  readonly reason: string;
+  readonly environment: string;
+  readonly requestedBy: string;
+  readonly traceparent: string | null;
+  readonly createdAt: string;
+  readonly startedAt: string | null;
+  readonly finishedAt: string | null;
+}
+
+export interface NewBackfill {
+  readonly id: string;
+  readonly planHash: string;
+  readonly decision: string;
+  readonly forecast: Forecast;
+  readonly reason: string;
+  readonly environment: string;
+  readonly requestedBy: string;
+  readonly traceparent: string | undefined;
+}
+
+export interface BackfillDataset {
+  readonly dataset: string;
+  readonly ordinal: number;
+  readonly partitions: Ranges;
+  readonly fingerprint: string;
+  readonly definition: string;
+  readonly queue: string;
+  readonly criticality: number;
+  readonly candidate: string;
+  readonly restorePoint: string;
+  readonly held: boolean;
+  readonly holdReason: string | null;
+}
+
+/** Instants as ISO 8601 text in UTC with milliseconds. */
+const iso = (column: string) => `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+
+const backfillColumns = `id, state, state_reason as "stateReason", plan_hash as "planHash", decision, forecast, reason,
+  environment, requested_by as "requestedBy", traceparent, ${iso("created_at")} as "createdAt",
+  ${iso("started_at")} as "startedAt", ${iso("finished_at")} as "finishedAt"`;
+
+export async function insertBackfill(tx: Tx, row: NewBackfill): Promise<void> {
+  await tx.query(
+    `insert into rederive.backfill (id, plan_hash, decision, forecast, reason, environment, requested_by, traceparent)
+     values ($1::text, $2::text, $3::text, $4::text::jsonb, $5::text, $6::text, $7::text, $8::text)`,
+    [row.id, row.planHash, row.decision, JSON.stringify(row.forecast), row.reason, row.environment, row.requestedBy, row.traceparent ?? null],
+  );
+}
+
+export async function readBackfill(tx: Tx, id: string): Promise<BackfillRow | undefined> {
+  const [row] = await tx.query<BackfillRow>(`select ${backfillColumns} from rederive.backfill where id = $1::text`, [id]);
+  return row;
+}
+
+/** Newest first. */
+export async function listBackfills(tx: Tx, options: { limit: number; state?: BackfillState | undefined }): Promise<BackfillRow[]> {
+  return tx.query<BackfillRow>(
+    `select ${backfillColumns} from rederive.backfill
+     where $1::text is null or state = $1::text
+     order by created_at desc, id limit $2::int`,
+    [options.state ?? null, options.limit],
+  );
+}
+
+/** Locks the row against other acts on the same backfill and gives it as it is now. */
+export async function lockBackfill(tx: Tx, id: string): Promise<BackfillRow | undefined> {
+  const [row] = await tx.query<BackfillRow>(
+    `select ${backfillColumns} from rederive.backfill where id = $1::text for no key update`,
+    [id],
+  );
+  return row;
+}
+
+/**
+ * Moves a backfill to `to` where the table in states.ts allows it. False where it is in another state, so that of
+ * two acts that race, the one that commits first wins.
+ */
+export async function moveBackfill(
+  tx: Tx,
+  args: { id: string; to: BackfillState; reason: string | null; from?: readonly BackfillState[] },
+): Promise<boolean> {
+  const from = args.from ?? backfillSourcesOf(args.to);
+  const rows = await tx.query(
+    `update rederive.backfill set
+       state = $2::text,
+       state_reason = $3::text,
+       started_at = case when $2::text = 'running' then coalesce(started_at, clock_timestamp()) else started_at end,
+       verified_at = case when $2::text = 'verified' then clock_timestamp() else verified_at end,
+       finished_at = case when $2::text in ('verified', 'held', 'cancelled', 'failed') then clock_timestamp()
+                          when $2::text = 'running' then null else finished_at end
+     where id = $1::text and state = any($4::text[])
+     returning id`,
+    [args.id, args.to, args.reason, from],
+  );
+  return rows.length === 1;
+}
+
+export async function insertDatasets(tx: Tx, backfill: string, datasets: readonly BackfillDataset[]): Promise<void> {
+  for (const row of datasets) {
+    await tx.query(
+      `insert into rederive.backfill_dataset
+         (backfill, dataset, ordinal, partitions, fingerprint, definition, queue, criticality, candidate, restore_point)
+       values ($1::text, $2::text, $3::int, $4::text::int8multirange, $5::text, $6::text, $7::text, $8::int, $9::text, $10::text)`,
+      [
+        backfill,
+        row.dataset,
+        row.ordinal,
+        toMultirange(row.partitions),
+        row.fingerprint,
+        row.definition,
+        row.queue,
+        row.criticality,
+        row.candidate,
+        row.restorePoint,
+      ],
+    );
+  }
+}
+
+/** In topological order. */
+export async function readDatasets(tx: Tx, backfill: string): Promise<BackfillDataset[]> {
+  const rows = await tx.query<Omit<BackfillDataset, "partitions"> & { partitions: string }>(
+    `select dataset, ordinal, partitions::text as partitions, fingerprint, definition, queue, criticality, candidate,
+       restore_point as "restorePoint", held, hold_reason as "holdReason"
+     from rederive.backfill_dataset where backfill = $1::text order by ordinal`,
+    [backfill],
+  );
+  return rows.map((row) => ({ ...row, partitions: fromMultirange(row.partitions) }));
+}
+
+/** Takes the holds off, after a person has decided. Returns the datasets that were held. */
+export async function releaseHolds(tx: Tx, backfill: string): Promise<string[]> {
+  const rows = await tx.query<{ dataset: string }>(
+    `update rederive.backfill_dataset set held = false, hold_reason = null, held_at = null, drifted_at = null
+     where backfill = $1::text and (held or drifted_at is not null) returning dataset`,
+    [backfill],
+  );
+  return rows.map((row) => row.dataset);
+}
+
+/** The decision that is stored; whoever acts on it recomputes its hash first. */
+export function decisionOf(row: BackfillRow): Decision {
+  return JSON.parse(row.decision) as Decision;
+}

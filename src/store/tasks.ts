@@ -1,0 +1,147 @@
+/** Table `task` as a whole: making the tasks of a backfill, counting them, and the acts of people on them. */
+import { type Ranges, toMultirange } from "../catalog/ranges.ts";
+import { type TaskState, taskSourcesOf } from "../states.ts";
+import type { Tx } from "../tx.ts";
+
+export interface NewTask {
+  readonly dataset: string;
+  readonly partition: number;
+  readonly rank: number;
+}
+
+/** Producer and consumer by rank. */
+export interface NewEdge {
+  readonly producer: number;
+  readonly consumer: number;
+}
+
+/** Rows a statement; keeps a parameter array at a few hundred kilobytes. */
+const chunkRows = 20_000;
+
+/** Inserts all tasks and edges; tasks that wait for nobody are ready at once. */
+export async function insertTasks(tx: Tx, backfill: string, tasks: readonly NewTask[], edges: readonly NewEdge[]): Promise<void> {
+  for (const chunk of chunks(tasks)) {
+    await tx.query(
+      `insert into rederive.task (backfill, dataset, partition, rank, state)
+       select $1::text, t.dataset, t.partition, t.rank, 'waiting'
+       from unnest($2::text[], $3::int8[], $4::int8[]) as t (dataset, partition, rank)`,
+      [backfill, chunk.map((task) => task.dataset), chunk.map((task) => task.partition), chunk.map((task) => task.rank)],
+    );
+  }
+  // Fresh statistics, or the joins below are planned for an empty table.
+  await tx.query("analyze rederive.task (backfill, rank)");
+  for (const chunk of chunks(edges)) {
+    await tx.query(
+      `insert into rederive.edge (producer, consumer)
+       select p.id, c.id
+       from unnest($2::int8[], $3::int8[]) as e (producer, consumer)
+       join rederive.task p on p.backfill = $1::text and p.rank = e.producer
+       join rederive.task c on c.backfill = $1::text and c.rank = e.consumer`,
+      [backfill, chunk.map((edge) => edge.producer), chunk.map((edge) => edge.consumer)],
+    );
+  }
+  await tx.query(
+    `update rederive.task t set state = 'ready'
+     where t.backfill = $1::text and t.state = 'waiting'
+       and not exists (select from rederive.edge e where e.consumer = t.id and not e.done)`,
+    [backfill],
+  );
+}
+
+export interface TaskCount {
+  readonly dataset: string;
+  readonly state: TaskState;
+  readonly count: number;
+}
+
+export async function countTasks(tx: Tx, backfill: string): Promise<TaskCount[]> {
+  return tx.query<TaskCount>(
+    `select dataset, state, count(*)::int as count from rederive.task
+     where backfill = $1::text group by dataset, state`,
+    [backfill],
+  );
+}
+
+export interface TroubledTask {
+  readonly dataset: string;
+  readonly partition: number;
+  readonly state: TaskState;
+  readonly attempts: number;
+  readonly error: { readonly code: string; readonly message: string } | null;
+}
+
+/** Failed and quarantined tasks, in plan order, at most `limit`. */
+export async function troubledTasks(tx: Tx, backfill: string, limit: number): Promise<TroubledTask[]> {
+  return tx.query<TroubledTask>(
+    `select dataset, partition::float8 as partition, state, attempts, error from rederive.task
+     where backfill = $1::text and state in ('failed', 'quarantined')
+     order by rank limit $2::int`,
+    [backfill, limit],
+  );
+}
+
+/** Cancels everything that is not settled. A late success of a running task then finds its row gone from `running`. */
+export async function cancelTasks(tx: Tx, backfill: string): Promise<number> {
+  const rows = await tx.query(
+    `update rederive.task set state = 'cancelled', finished_at = clock_timestamp()
+     where backfill = $1::text and state = any($2::text[]) returning id`,
+    [backfill, taskSourcesOf("cancelled")],
+  );
+  return rows.length;
+}
+
+export interface RetrySelection {
+  readonly backfill: string;
+  /** All datasets where undefined. */
+  readonly dataset: string | undefined;
+  /** All partitions where undefined. */
+  readonly partitions: Ranges | undefined;
+  /** Also tasks that are done: those of a dataset whose check failed, or those that were named. */
+  readonly alsoDone: boolean;
+}
+
+/**
+ * Gives tasks another life: counters at zero, out of the window, so that the planner releases them anew. What is
+ * downstream of a task that was done, and is itself done, has read the old output and goes again too. Returns how
+ * many, or "running" where a task downstream is at work right now.
+ */
+export async function retryTasks(tx: Tx, selection: RetrySelection): Promise<number | "running"> {
+  const again = await tx.query<{ id: string; state: TaskState }>(
+    `with recursive again as (
+       select id, state from rederive.task
+       where backfill = $1::text
+         and state = any($2::text[])
+         and ($3::text is null or dataset = $3::text)
+         and ($4::text is null or $4::text::int8multirange @> partition)
+       union
+       select t.id, t.state from again a
+       join rederive.edge e on e.producer = a.id and e.done
+       join rederive.task t on t.id = e.consumer
+       where a.state = 'done' and t.state in ('done', 'running', 'ready')
+     )
+     select id::text as id, state from again`,
+    [
+      selection.backfill,
+      selection.alsoDone ? ["failed", "quarantined", "stale", "done"] : ["failed", "quarantined", "stale"],
+      selection.dataset ?? null,
+      selection.partitions === undefined ? null : toMultirange(selection.partitions),
+    ],
+  );
+  if (again.some((task) => task.state === "running")) return "running";
+  const ids = again.map((task) => task.id);
+  await tx.query("update rederive.task set state = 'stale' where id = any($1::int8[]) and state = 'done'", [ids]);
+  await tx.query("update rederive.edge set done = false where producer = any($1::int8[]) and done", [ids]);
+  // One stamp a task: that of the attempt whose output is in the candidate.
+  await tx.query("delete from rederive.stamp where task = any($1::int8[])", [ids]);
+  await tx.query(
+    `update rederive.task t set attempts = 0, losses = 0, error = null, released_at = null, finished_at = null,
+       state = case when exists (select from rederive.edge e where e.consumer = t.id and not e.done) then 'waiting' else 'ready' end
+     where t.id = any($1::int8[]) and t.state = any($2::text[])`,
+    [ids, [...taskSourcesOf("ready"), "ready"].filter((state) => state !== "waiting" && state !== "running")],
+  );
+  return ids.length;
+}
+
+function* chunks<T>(items: readonly T[]): Generator<readonly T[]> {
+  for (let start = 0; start < items.length; start += chunkRows) yield items.slice(start, start + chunkRows);
+}
