@@ -1,0 +1,61 @@
+/**
+ * Who may do what: four roles, each with all rights of those before it, and the least role of every use case.
+ * The HTTP routes, the role × route matrix of the tests and the facade all read this one table.
+ */
+import { RederiveError } from "../errors.ts";
+
+/** In rising order. */
+export const roles = ["viewer", "operator", "approver", "admin"] as const;
+export type Role = (typeof roles)[number];
+
+export interface Actor {
+  /** Shown in the audit trail: a person's or a token's name. */
+  readonly name: string;
+  readonly role: Role;
+}
+
+export const leastRole = {
+  "catalog.read": "viewer",
+  "backfill.read": "viewer",
+  // Rows of the users' own tables can be part of a diff, but a viewer is trusted with derived data.
+  "backfill.diff": "viewer",
+  "limit.read": "viewer",
+  "queue.read": "viewer",
+  "metrics.read": "viewer",
+  // A preview analyses statements inside Postgres, which costs something.
+  "plan.preview": "operator",
+  "backfill.plan": "operator",
+  "backfill.start": "operator",
+  "backfill.pause": "operator",
+  "backfill.resume": "operator",
+  "backfill.cancel": "operator",
+  "backfill.retry": "operator",
+  "limit.set": "operator",
+  "doctor.run": "operator",
+  // These two change live tables.
+  "backfill.promote": "approver",
+  "backfill.rollback": "approver",
+  "token.read": "admin",
+  "token.create": "admin",
+  "token.revoke": "admin",
+} as const satisfies Readonly<Record<string, Role>>;
+
+export type UseCase = keyof typeof leastRole;
+
+export function isRole(value: string): value is Role {
+  return (roles as readonly string[]).includes(value);
+}
+
+export function allows(role: Role, useCase: UseCase): boolean {
+  return roles.indexOf(role) >= roles.indexOf(leastRole[useCase]);
+}
+
+/** Throws `forbidden` when the actor's role is too low for the use case. */
+export function authorize(actor: Actor, useCase: UseCase): void {
+  if (allows(actor.role, useCase)) return;
+  throw new RederiveError(
+    "forbidden",
+    `${useCase} needs the role ${leastRole[useCase]}; ${actor.name} is ${actor.role}. Ask an admin for a token with that role.`,
+    { details: { useCase, needs: leastRole[useCase], has: actor.role } },
+  );
+}
