@@ -96,7 +96,7 @@ export interface RetrySelection {
   readonly dataset: string | undefined;
   /** All partitions where undefined. */
   readonly partitions: Ranges | undefined;
-  /** Also tasks that are done: those of a dataset whose check failed, or those that were named. */
+  /** Also tasks that are done, because they were named. Done tasks whose checks failed are always among them. */
   readonly alsoDone: boolean;
 }
 
@@ -108,9 +108,12 @@ export interface RetrySelection {
 export async function retryTasks(tx: Tx, selection: RetrySelection): Promise<number | "running"> {
   const again = await tx.query<{ id: string; state: TaskState }>(
     `with recursive again as (
-       select id, state from rederive.task
+       select id, state from rederive.task t
        where backfill = $1::text
-         and state = any($2::text[])
+         and (state = any($2::text[]) or state = 'done' and exists (
+           select from rederive.check_result c
+           where c.backfill = t.backfill and c.dataset = t.dataset and c.partition = t.partition
+             and c.severity = 'error' and c.failures > 0))
          and ($3::text is null or dataset = $3::text)
          and ($4::text is null or $4::text::int8multirange @> partition)
        union
@@ -131,7 +134,12 @@ export async function retryTasks(tx: Tx, selection: RetrySelection): Promise<num
   const ids = again.map((task) => task.id);
   await tx.query("update rederive.task set state = 'stale' where id = any($1::int8[]) and state = 'done'", [ids]);
   await tx.query("update rederive.edge set done = false where producer = any($1::int8[]) and done", [ids]);
-  // One stamp a task: that of the attempt whose output is in the candidate.
+  // Neither evidence nor stamp may speak for an output that is computed again.
+  await tx.query(
+    `delete from rederive.check_result c using rederive.task t
+     where t.id = any($1::int8[]) and c.backfill = t.backfill and c.dataset = t.dataset and c.partition = t.partition`,
+    [ids],
+  );
   await tx.query("delete from rederive.stamp where task = any($1::int8[])", [ids]);
   await tx.query(
     `update rederive.task t set attempts = 0, losses = 0, error = null, released_at = null, finished_at = null,

@@ -1,0 +1,66 @@
+/** Read-only questions about a backfill's progress that span several tables. */
+import type { Tx } from "../tx.ts";
+
+export interface CheckFailure {
+  readonly dataset: string;
+  readonly partition: number | null;
+  readonly name: string;
+  readonly severity: "error" | "warn";
+  readonly failures: number;
+  readonly evidence: { readonly message: string; readonly rows: readonly Readonly<Record<string, string | null>>[] };
+}
+
+/** Rows in the candidates so far, by dataset. */
+export async function rowsWritten(tx: Tx, backfill: string): Promise<Map<string, number>> {
+  const rows = await tx.query<{ dataset: string; rows: number }>(
+    `select dataset, sum(rows_written)::float8 as rows from rederive.stamp
+     where backfill = $1::text group by dataset`,
+    [backfill],
+  );
+  return new Map(rows.map((row) => [row.dataset, row.rows]));
+}
+
+/** Failed checks, newest first. */
+export async function failedChecks(tx: Tx, backfill: string, limit: number): Promise<CheckFailure[]> {
+  return tx.query<CheckFailure>(
+    `select dataset, partition::float8 as partition, name, severity, failures::float8 as failures, evidence
+     from rederive.check_result where backfill = $1::text and failures > 0
+     order by id desc limit $2::int`,
+    [backfill, limit],
+  );
+}
+
+/** How many checks were evaluated and how many of them failed, by name. */
+export async function checkSummary(
+  tx: Tx,
+  backfill: string,
+): Promise<{ dataset: string; name: string; evaluated: number; failed: number }[]> {
+  return tx.query(
+    `select s.dataset, c.name, count(*)::float8 as evaluated, (count(*) filter (where c.failures > 0))::float8 as failed
+     from rederive.stamp s
+     cross join lateral jsonb_to_recordset(s.checks) as c (name text, failures int8)
+     where s.backfill = $1::text
+     group by s.dataset, c.name order by s.dataset, c.name`,
+    [backfill],
+  );
+}
+
+/** Processes of a kind whose lease has not run out. */
+export async function liveProcesses(tx: Tx, kind: string): Promise<number> {
+  const [row] = await tx.query<{ count: number }>(
+    "select count(*)::int as count from rederive.worker where kind = $1::text and lease_until > clock_timestamp()",
+    [kind],
+  );
+  return row?.count ?? 0;
+}
+
+/** Seconds per task of earlier runs, by dataset: what a forecast is made of. */
+export async function taskSpeeds(tx: Tx): Promise<Map<string, number>> {
+  const rows = await tx.query<{ dataset: string; seconds: number }>(
+    `select dataset, avg(extract(epoch from finished_at - started_at))::float8 as seconds
+     from (select dataset, started_at, finished_at, row_number() over (partition by dataset order by id desc) as n
+           from rederive.stamp) recent
+     where n <= 200 group by dataset`,
+  );
+  return new Map(rows.map((row) => [row.dataset, row.seconds]));
+}

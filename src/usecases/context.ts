@@ -1,0 +1,46 @@
+/** What every use case works with: the opened parts of one rederive instance, and who acts. */
+import type { Catalog } from "../catalog/catalog.ts";
+import type { Settings } from "../config.ts";
+import { RederiveError } from "../errors.ts";
+import type { Queues } from "../executor/queues.ts";
+import type { Actor } from "../governance/roles.ts";
+import type { LockFile } from "../planner/lock.ts";
+import { type BackfillRow, lockBackfill, readBackfill } from "../store/backfills.ts";
+import type { Database, Tx } from "../tx.ts";
+
+export interface Context {
+  readonly settings: Settings;
+  readonly catalog: Catalog;
+  readonly database: Database;
+  readonly queues: Queues;
+  /** Hashes of the `map` functions; undefined where the catalog has none. */
+  readonly lock: LockFile | undefined;
+  readonly actor: Actor;
+  /** Tells a planner loop in this process that there is something to do. */
+  readonly wake: () => void;
+}
+
+/** The backfill, or `not_found` with what to do. */
+export async function requireBackfill(tx: Tx, id: string): Promise<BackfillRow> {
+  return (await readBackfill(tx, id)) ?? notFound(id);
+}
+
+/** The same, with its row locked until the transaction ends. */
+export async function requireLocked(tx: Tx, id: string): Promise<BackfillRow> {
+  return (await lockBackfill(tx, id)) ?? notFound(id);
+}
+
+/** For an act that came too early or too late. */
+export function wrongState(row: BackfillRow, act: string, possible: string): RederiveError {
+  return new RederiveError(
+    "wrong_state",
+    `cannot ${act} ${row.id}: it is ${row.state}${row.stateReason ? ` (${row.stateReason})` : ""}; ${possible}`,
+    { details: { backfill: row.id, state: row.state } },
+  );
+}
+
+function notFound(id: string): never {
+  throw new RederiveError("not_found", `there is no backfill ${JSON.stringify(id.slice(0, 80))}; "rederive status" lists them`, {
+    details: { backfill: id.slice(0, 80) },
+  });
+}

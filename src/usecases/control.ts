@@ -1,0 +1,115 @@
+/**
+ * Pause, resume, cancel and retry: each one transaction that changes the state and writes its audit row. Workers
+ * see the change at their next claim; running tasks of a cancelled backfill lose at their final statement.
+ */
+import type { Ranges } from "../catalog/ranges.ts";
+import { parsePartition } from "../catalog/scheme.ts";
+import { RederiveError } from "../errors.ts";
+import { appendAudit } from "../store/audit.ts";
+import { type BackfillRow, moveBackfill, releaseHolds } from "../store/backfills.ts";
+import { endReservations } from "../store/reservations.ts";
+import { cancelTasks, retryTasks } from "../store/tasks.ts";
+import type { Tx } from "../tx.ts";
+import { type Context, requireLocked, wrongState } from "./context.ts";
+
+export interface Reasoned {
+  /** Why; it goes into the audit trail. */
+  readonly reason: string;
+}
+
+export interface RetryInput extends Reasoned {
+  /** Default: every dataset. */
+  readonly dataset?: string | undefined;
+  /** Labels such as "2001-01-31"; default: every failed, quarantined or held partition. */
+  readonly partitions?: readonly string[] | undefined;
+}
+
+/** Nothing new starts; running tasks finish. */
+export async function pause(context: Context, id: string, input: Reasoned): Promise<void> {
+  await act(context, id, "pause", input.reason, async (tx, row) => {
+    const moved = await moveBackfill(tx, { id, to: "paused", reason: `paused by ${context.actor.name}: ${input.reason}` });
+    if (!moved) throw wrongState(row, "pause", "only a running backfill can be paused");
+  });
+}
+
+/** Goes on after a pause, or accepts what a hold showed. */
+export async function resume(context: Context, id: string, input: Reasoned): Promise<void> {
+  await act(context, id, "resume", input.reason, async (tx, row) => {
+    const released = await releaseHolds(tx, id);
+    const moved = await moveBackfill(tx, { id, to: "running", reason: null, from: ["paused", "held"] });
+    // A hold on one dataset does not stop the others: then there is no state to change, only the hold to release.
+    if (!moved && !(row.state === "running" && released.length > 0)) {
+      throw wrongState(row, "resume", "only a paused or held backfill can be resumed");
+    }
+    return { released };
+  });
+}
+
+/** Gives it up. What is live stays as it is. */
+export async function cancel(context: Context, id: string, input: Reasoned): Promise<void> {
+  await act(context, id, "cancel", input.reason, async (tx, row) => {
+    const moved = await moveBackfill(tx, { id, to: "cancelled", reason: `cancelled by ${context.actor.name}: ${input.reason}` });
+    if (!moved) throw wrongState(row, "cancel", "a promoted backfill is undone by rollback; a finished one stays as it is");
+    const cancelled = await cancelTasks(tx, id);
+    await endReservations(tx, id);
+    return { tasks: cancelled };
+  });
+}
+
+/** Computes failed, quarantined or named tasks again, and what is downstream of them. */
+export async function retry(context: Context, id: string, input: RetryInput): Promise<number> {
+  let count = 0;
+  await act(context, id, "retry", input.reason, async (tx, row) => {
+    if (!["running", "paused", "held", "verified"].includes(row.state)) {
+      throw wrongState(row, "retry", "only a backfill that is at work, held or verified can be retried");
+    }
+    const partitions = input.partitions && ordinalsOf(context, input.dataset, input.partitions);
+    const retried = await retryTasks(tx, {
+      backfill: id,
+      dataset: input.dataset,
+      partitions,
+      alsoDone: partitions !== undefined,
+    });
+    if (retried === "running") {
+      throw new RederiveError("wrong_state", `tasks downstream are running on the old output; pause ${id}, wait for them, and retry again`);
+    }
+    count = retried;
+    await releaseHolds(tx, id);
+    await moveBackfill(tx, { id, to: "running", reason: null, from: ["held", "verified"] });
+    return { tasks: retried, dataset: input.dataset, partitions: input.partitions };
+  });
+  return count;
+}
+
+function ordinalsOf(context: Context, dataset: string | undefined, labels: readonly string[]): Ranges {
+  if (dataset === undefined) throw new RederiveError("usage", "partitions were named without their dataset; add the dataset");
+  const found = context.catalog.datasets.get(dataset);
+  if (!found) throw new RederiveError("not_found", `there is no dataset ${JSON.stringify(dataset)} in the catalog`);
+  return labels
+    .map((label) => parsePartition(found.partitions, label))
+    .sort((a, b) => a - b)
+    .map((ordinal) => [ordinal, ordinal + 1] as const);
+}
+
+async function act(
+  context: Context,
+  id: string,
+  name: string,
+  reason: string,
+  work: (tx: Tx, row: BackfillRow) => Promise<Record<string, unknown> | void>,
+): Promise<void> {
+  if (reason.trim() === "") throw new RederiveError("usage", `${name} needs a reason, for the audit trail`);
+  await context.database.transaction(async (tx) => {
+    const row = await requireLocked(tx, id);
+    const details = await work(tx, row);
+    await appendAudit(tx, {
+      actor: context.actor.name,
+      act: `backfill.${name}`,
+      backfill: id,
+      reason,
+      planHash: row.planHash,
+      details: { from: row.state, ...details },
+    });
+  });
+  context.wake();
+}
