@@ -150,6 +150,8 @@ CREATE TABLE "rederive"."restore_point" (
 	"inserted" bigint NOT NULL,
 	"updated" bigint NOT NULL,
 	"deleted" bigint NOT NULL,
+	"was_empty" "int8multirange" NOT NULL,
+	"written_by" text NOT NULL,
 	"created_at" timestamp with time zone DEFAULT now() NOT NULL,
 	CONSTRAINT "restore_point_backfill_dataset_pk" PRIMARY KEY("backfill","dataset")
 );

@@ -221,6 +221,10 @@ export const restorePoint = rederive.table(
     inserted: id("inserted").notNull(),
     updated: id("updated").notNull(),
     deleted: id("deleted").notNull(),
+    /** Partitions that had no live rows: their before-image is "nothing", so no row of theirs is kept. */
+    wasEmpty: multirange("was_empty").notNull(),
+    /** The promotion's transaction as rows show it in `xmin`: tells rows written later from those it wrote. */
+    writtenBy: text("written_by").notNull(),
     createdAt: at("created_at").notNull().defaultNow(),
   },
   (table) => [primaryKey({ columns: [table.backfill, table.dataset] })],
