@@ -1,0 +1,50 @@
+/**
+ * Input handles as common table expressions, bound partition by partition: of each input, the candidate's rows for the
+ * partitions that this backfill recomputed, and live rows for those that it reuses.
+ */
+
+import { getTableColumns } from "drizzle-orm";
+import type { Derived, Input } from "../catalog/dataset.ts";
+import type { Ranges } from "../catalog/ranges.ts";
+import { predicateOf } from "./predicate.ts";
+import { identifier, identifiers, tableName } from "./quote.ts";
+
+/** Where one input's rows come from, for one task. */
+export interface Binding {
+  readonly input: Input;
+  /** Partitions read from the candidate. Always empty for a source. */
+  readonly recomputed: Ranges;
+  /** The candidate's quoted, qualified name; used only where `recomputed` is not empty. */
+  readonly candidate: string;
+  /** Partitions read from the live table. */
+  readonly live: Ranges;
+}
+
+/** `"orders" as not materialized (…), …`: one expression an input, or an empty text where there are none. */
+export function bindInputs(derived: Derived, bindings: readonly Binding[]): string {
+  return derived.inputs
+    .map((input) => {
+      const binding = bindings.find((candidate) => candidate.input.name === input.name);
+      return `${identifier(input.name)} as not materialized (\n  ${rowsOf(input, binding)}\n)`;
+    })
+    .join(", ");
+}
+
+/** An input without a binding has no partitions for this task, and so no rows; its columns must still be there. */
+function rowsOf(input: Input, binding: Binding | undefined): string {
+  const columns = identifiers(readableColumns(input));
+  const scheme = input.dataset.partitions;
+  const select = (table: string, ranges: Ranges) =>
+    `select ${columns} from ${table} where ${predicateOf(scheme, ranges)}`;
+  const parts: string[] = [];
+  if (binding && binding.recomputed.length > 0) parts.push(select(binding.candidate, binding.recomputed));
+  const live = binding?.live ?? [];
+  if (live.length > 0 || parts.length === 0) parts.push(select(tableName(input.dataset.table), live));
+  return parts.join("\n  union all ");
+}
+
+/** A candidate has the owned columns alone, so those are all that can be read of a derived dataset. */
+function readableColumns(input: Input): string[] {
+  if (input.dataset.kind === "derived") return input.dataset.owned.map((column) => column.name);
+  return Object.values(getTableColumns(input.dataset.table)).map((column) => column.name);
+}

@@ -1,0 +1,94 @@
+/**
+ * The tables that a backfill writes: candidates, and the before-images that a promotion keeps.
+ *
+ * Both take names, types and collations from the live table and nothing else: no defaults, constraints or keys, because
+ * a duplicate must become evidence and not an aborted transaction. They are logged, so a crash loses nothing.
+ */
+import type { Derived } from "../catalog/dataset.ts";
+import { sha256 } from "../hash.ts";
+import type { Tx } from "../tx.ts";
+import type { LiveColumn } from "./columns.ts";
+import { partitionColumns } from "./predicate.ts";
+import { identifier, identifiers } from "./quote.ts";
+
+export const candidateSchema = "rederive_candidate";
+export const restoreSchema = "rederive_restore";
+
+/** Postgres cuts longer names off, which could make two names one. */
+const nameLimit = 63;
+
+export interface CandidateNames {
+  /** Quoted, qualified names. */
+  readonly candidate: string;
+  readonly restorePoint: string;
+}
+
+/** The table names of one dataset in one backfill; names that are too long keep their start and end in a hash. */
+export function candidateNames(dataset: string, backfill: string): CandidateNames {
+  const name = shortened(`${dataset.replaceAll(".", "_")}__${backfill}`, `${dataset}__${backfill}`);
+  return {
+    candidate: `${identifier(candidateSchema)}.${identifier(name)}`,
+    restorePoint: `${identifier(restoreSchema)}.${identifier(name)}`,
+  };
+}
+
+/** Creates the empty candidate with its index, and both schemas where they are missing. Fails if it is there already. */
+export async function createCandidate(
+  tx: Tx,
+  derived: Derived,
+  columns: readonly LiveColumn[],
+  candidate: string,
+): Promise<void> {
+  await createSchema(tx, candidateSchema);
+  await tx.query(`create table ${candidate} (${columns.map(definition).join(", ")})`);
+  const indexed = new Set([...partitionColumns(derived.partitions), ...derived.key.map((column) => column.name)]);
+  await tx.query(`create index on ${candidate} (${identifiers([...indexed])})`);
+}
+
+/**
+ * Creates the empty restore point: what was done to each row and in which partition, and the whole live row before it.
+ * `columns` are all columns of the live table; generated ones are left out, as Postgres makes them anew.
+ */
+export async function createRestorePoint(
+  tx: Tx,
+  derived: Derived,
+  columns: readonly LiveColumn[],
+  restorePoint: string,
+): Promise<void> {
+  await createSchema(tx, restoreSchema);
+  const kept = columns.filter((column) => !column.generated).map(definition);
+  await tx.query(`create table ${restorePoint} (op text, partition int8, ${kept.join(", ")})`);
+  await tx.query(`create index on ${restorePoint} (${identifiers(derived.key.map((column) => column.name))})`);
+}
+
+/** Drops a candidate or a restore point; one that is gone already is no error. */
+export async function dropTable(tx: Tx, table: string): Promise<void> {
+  await tx.query(`drop table if exists ${table}`);
+}
+
+/** Tells the query planner what is in the table; run it as the candidate fills. */
+export async function analyzeTable(tx: Tx, table: string): Promise<void> {
+  await tx.query(`analyze ${table}`);
+}
+
+function definition(column: LiveColumn): string {
+  const collation = column.collation === null ? "" : ` collate ${column.collation}`;
+  return `${identifier(column.name)} ${column.type}${collation}`;
+}
+
+/** Several processes may come here at once, and even `if not exists` can then fail on the catalog's own unique index. */
+async function createSchema(tx: Tx, schema: string): Promise<void> {
+  const [found] = await tx.query("select 1 from pg_namespace where nspname = $1::text", [schema]);
+  if (found) return;
+  await tx.query("select pg_advisory_xact_lock(hashtextextended($1::text, 0))", [schema]);
+  await tx.query(`create schema if not exists ${identifier(schema)}`);
+}
+
+/** `identity` tells apart names that look the same after the dots are gone. */
+function shortened(name: string, identity: string): string {
+  if (Buffer.byteLength(name) <= nameLimit) return name;
+  const hash = sha256(identity).slice(0, 12);
+  return `${Buffer.from(name)
+    .subarray(0, nameLimit - 13)
+    .toString()}_${hash}`;
+}

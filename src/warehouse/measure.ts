@@ -1,0 +1,82 @@
+/**
+ * One task's write, measured in the pass that writes it: the number of rows, the content hash and every probe as columns
+ * of a single statement (docs/decisions/0004-measure-in-the-same-pass.md has the figures).
+ */
+import type { Derived } from "../catalog/dataset.ts";
+import type { Binding } from "./bind.ts";
+import type { LiveColumn } from "./columns.ts";
+import { contentHash } from "./digest.ts";
+import { predicateOf } from "./predicate.ts";
+import type { Failure, Probe } from "./probe.ts";
+import { identifiers } from "./quote.ts";
+
+/** Everything that the computation of one partition needs; a plain value. */
+export interface TaskSpec {
+  readonly derived: Derived;
+  readonly ordinal: number;
+  /** The candidate's quoted, qualified name. */
+  readonly candidate: string;
+  readonly bindings: readonly Binding[];
+  /** The owned columns as the live table has them (`ownedOf(derived, await liveColumns(tx, derived))`). */
+  readonly columns: readonly LiveColumn[];
+  readonly probes: readonly Probe[];
+  /** Rows of an earlier attempt may be in the candidate; they are deleted first. */
+  readonly replace: boolean;
+}
+
+export interface Measured {
+  readonly rowsWritten: number;
+  /** Rows that `map` was given; null for `select`, which reads inside Postgres. */
+  readonly rowsRead: number | null;
+  readonly outputHash: string;
+  readonly failures: readonly Failure[];
+}
+
+/** The task's own partition as a condition on its rows. */
+export function partitionOf(spec: TaskSpec): string {
+  return predicateOf(spec.derived.partitions, [[spec.ordinal, spec.ordinal + 1]]);
+}
+
+/** The owned columns' quoted names. */
+export function ownedList(spec: TaskSpec): string {
+  return identifiers(spec.columns.map((column) => column.name));
+}
+
+/** `select` of all measurements over the relation `candidate`, a common table expression of the owned columns. */
+export function measurement(spec: TaskSpec): string {
+  const columns = ["count(*)::text", contentHash(spec.columns), ...spec.probes.map((probe) => failuresOf(spec, probe))];
+  return `select array[${columns.join(",\n  ")}] as measured from candidate`;
+}
+
+/** Reads the row that `measurement` gives. */
+export function measuredOf(spec: TaskSpec, values: readonly (string | null)[], rowsRead: number | null): Measured {
+  const [rows, outputHash, ...counts] = values;
+  const failures = spec.probes
+    .map((probe, index) => ({ probe, count: Number(counts[index] ?? 0) }))
+    .filter((failure) => failure.count > 0);
+  return { rowsWritten: Number(rows), rowsRead, outputHash: outputHash as string, failures };
+}
+
+function failuresOf(spec: TaskSpec, probe: Probe): string {
+  switch (probe.kind) {
+    case "row":
+      return `(count(*) filter (where ${probe.failing}))::text`;
+    case "outside":
+      return `(count(*) filter (where (${partitionOf(spec)}) is not true))::text`;
+    case "unique":
+      return `(select coalesce(sum(repeats - 1), 0) from (${repeated("candidate", probe.columns)}) as keys)::text`;
+    case "aggregate":
+      return `(${probe.failures})::text`;
+    case "scalar":
+      return `(${probe.failures})::text`;
+    case "statement":
+      return `(select count(*) from (${probe.statement}\n) as failing)::text`;
+  }
+}
+
+/** Values that more than one row has, and how many rows have them. Nulls are no value, as in a unique index. */
+export function repeated(relation: string, columns: readonly string[]): string {
+  const names = identifiers(columns);
+  const present = `(${names}) is not null`;
+  return `select ${names}, count(*) as repeats from ${relation} where ${present} group by ${names} having count(*) > 1`;
+}
