@@ -1,0 +1,303 @@
+/**
+ * From the ranges of a decision to tasks and edges.
+ *
+ * A task is numbered by its dataset and its place in the recomputed ranges. What a task reads is kept as intervals of
+ * such numbers, which makes counting cheap and lets a plan that is too large be refused before anything is expanded.
+ * Ranks are a depth-first post-order: producers before consumers, a consumer right after the last producer that it
+ * still waited for, so a bounded window of tasks always holds consumers together with what they need. Pure.
+ */
+import type { Catalog } from "../catalog/catalog.ts";
+import type { Derived } from "../catalog/dataset.ts";
+import { type MappedEdge, upstreamOf } from "../catalog/mapping.ts";
+import { intersect, ordinalsOf, type Range, type Ranges, size } from "../catalog/ranges.ts";
+import type { Decision, RecomputeStep } from "../plan.ts";
+import { recomputeSteps } from "../plan.ts";
+import { derivedInputs, edgeOf } from "./impact.ts";
+import { refuseTooManyEdges, refuseTooManyTasks, requireDerived } from "./refuse.ts";
+
+export interface PlannedTask {
+  readonly dataset: string;
+  readonly partition: number;
+  /** Place in the release order, from 0; also the index in `tasks`. */
+  readonly rank: number;
+}
+
+/** A consumer needs its producer's output. Both are ranks. */
+export interface PlannedEdge {
+  readonly producer: number;
+  readonly consumer: number;
+}
+
+export interface TaskGraph {
+  readonly tasks: readonly PlannedTask[];
+  readonly edges: readonly PlannedEdge[];
+}
+
+export interface TaskLimits {
+  /** Default 1,000,000. */
+  readonly maxTasks?: number;
+  /** Default ten for every task allowed. */
+  readonly maxEdges?: number;
+}
+
+export const defaultMaxTasks = 1_000_000;
+
+/** Recomputed partitions of one dataset; `first` is the number of the first of its tasks. */
+interface Block {
+  readonly step: RecomputeStep;
+  readonly derived: Derived;
+  readonly first: number;
+  readonly slots: Slots;
+}
+
+/** The graph before it is ranked. What task i reads are intervals `pointers[i]` to `pointers[i + 1]`. */
+interface Links {
+  readonly blocks: readonly Block[];
+  readonly total: number;
+  readonly edgeCount: number;
+  readonly pointers: Uint32Array;
+  readonly starts: readonly number[];
+  readonly ends: readonly number[];
+}
+
+/** All tasks in rank order with the edges between them. Refuses with `plan_too_large` before it expands. */
+export function expandTasks(catalog: Catalog, decision: Decision, limits: TaskLimits = {}): TaskGraph {
+  const links = linkTasks(catalog, decision, limits);
+  const order = rankOrder(links, rootsInOrder(links));
+  return { tasks: tasksOf(links, order), edges: edgesOf(links, order) };
+}
+
+/** How many tasks and edges a decision has. Refuses with `plan_too_large` where that is over the limits. */
+export function countTasks(catalog: Catalog, decision: Decision, limits: TaskLimits = {}): { tasks: number; edges: number } {
+  const { total, edgeCount } = linkTasks(catalog, decision, limits);
+  return { tasks: total, edges: edgeCount };
+}
+
+function linkTasks(catalog: Catalog, decision: Decision, limits: TaskLimits): Links {
+  const maxTasks = limits.maxTasks ?? defaultMaxTasks;
+  const maxEdges = limits.maxEdges ?? 10 * maxTasks;
+  const steps = recomputeSteps(decision);
+  const total = steps.reduce((sum, step) => sum + size(step.partitions), 0);
+  if (total > maxTasks) refuseTooManyTasks(catalog, steps, total, maxTasks);
+  const blocks = blocksOf(catalog, steps);
+  const byName = new Map(blocks.map((block) => [block.step.dataset, block]));
+  const pointers = new Uint32Array(total + 1);
+  const starts: number[] = [];
+  const ends: number[] = [];
+  let edgeCount = 0;
+  for (const block of blocks) {
+    const readers = readersFor(block, byName);
+    let task = block.first;
+    for (const ordinal of ordinalsOf(block.step.partitions)) {
+      for (const { producer, reads } of readers) {
+        for (const range of reads(ordinal)) {
+          const [start, end] = producer.slots.interval(range);
+          starts.push(producer.first + start);
+          ends.push(producer.first + end);
+          edgeCount += end - start;
+          if (edgeCount > maxEdges) refuseTooManyEdges(edgeCount, maxEdges, block.step.dataset, producer.step.dataset);
+        }
+      }
+      task += 1;
+      pointers[task] = starts.length;
+    }
+  }
+  return { blocks, total, edgeCount, pointers, starts, ends };
+}
+
+function blocksOf(catalog: Catalog, steps: readonly RecomputeStep[]): Block[] {
+  let first = 0;
+  return steps.map((step) => {
+    const block = { step, derived: requireDerived(catalog, step.dataset), first, slots: new Slots(step.partitions) };
+    first += size(step.partitions);
+    return block;
+  });
+}
+
+interface Reader {
+  readonly producer: Block;
+  /** The recomputed partitions of the producer that one partition of the consumer reads. */
+  readonly reads: (ordinal: number) => Ranges;
+}
+
+/**
+ * What the partitions of a block read from each recomputed dataset. Two inputs may come from the same dataset; their
+ * reads are united so that a pair of tasks has one edge.
+ */
+function readersFor(block: Block, byName: ReadonlyMap<string, Block>): Reader[] {
+  const edges = new Map<Block, MappedEdge[]>();
+  for (const input of derivedInputs(block.derived)) {
+    const producer = byName.get(input.dataset.name);
+    if (producer === undefined) continue;
+    edges.set(producer, [...(edges.get(producer) ?? []), edgeOf(block.derived, input)]);
+  }
+  return [...edges].map(([producer, list]) => ({ producer, reads: readsFrom(producer.step.partitions, list) }));
+}
+
+function readsFrom(recomputed: Ranges, edges: readonly MappedEdge[]): (ordinal: number) => Ranges {
+  const [edge] = edges;
+  if (edge === undefined || edges.length > 1) {
+    return (ordinal) => intersect(mergeReads(edges, [[ordinal, ordinal + 1]], recomputed), recomputed);
+  }
+  // Every consumer partition reads the same set, which may be long: it is found once.
+  if (edge.mapping.kind === "all") return () => recomputed;
+  return (ordinal) => clip(upstreamOf(edge, [[ordinal, ordinal + 1]], recomputed), recomputed);
+}
+
+function mergeReads(edges: readonly MappedEdge[], partitions: Ranges, recomputed: Ranges): Ranges {
+  const ranges = edges.flatMap((edge) => upstreamOf(edge, partitions, recomputed));
+  ranges.sort((a, b) => a[0] - b[0]);
+  const merged: [number, number][] = [];
+  for (const [from, to] of ranges) {
+    const last = merged.at(-1);
+    if (last !== undefined && from <= last[1]) last[1] = Math.max(last[1], to);
+    else merged.push([from, to]);
+  }
+  return merged;
+}
+
+/** `intersect` walks both sets; a single range is found in a long set by bisection. */
+function clip(reads: Ranges, recomputed: Ranges): Ranges {
+  return reads.length === 1 && recomputed.length > 8 ? clipOne(reads[0] as Range, recomputed) : intersect(reads, recomputed);
+}
+
+function clipOne([from, to]: Range, recomputed: Ranges): Ranges {
+  const result: Range[] = [];
+  for (let index = firstEndingAfter(recomputed, from); index < recomputed.length; index += 1) {
+    const [start, end] = recomputed[index] as Range;
+    if (start >= to) break;
+    result.push([Math.max(start, from), Math.min(end, to)]);
+  }
+  return result;
+}
+
+function firstEndingAfter(ranges: Ranges, ordinal: number): number {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((ranges[middle] as Range)[1] <= ordinal) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The place of an ordinal within a set of ranges, counted from 0. */
+class Slots {
+  #ranges: Ranges;
+  #before: readonly number[];
+
+  constructor(ranges: Ranges) {
+    this.#ranges = ranges;
+    let sum = 0;
+    this.#before = ranges.map(([from, to]) => {
+      const before = sum;
+      sum += to - from;
+      return before;
+    });
+  }
+
+  /** The places of a range that lies within one of the ranges. */
+  interval([from, to]: Range): [start: number, end: number] {
+    const index = firstEndingAfter(this.#ranges, from);
+    const start = (this.#before[index] as number) + from - (this.#ranges[index] as Range)[0];
+    return [start, start + to - from];
+  }
+}
+
+/** Tasks that no other task reads: the ends of the graph, most critical datasets first, then topology, then partition. */
+function rootsInOrder(links: Links): number[] {
+  const read = new Uint8Array(links.total);
+  for (let index = 0; index < links.starts.length; index += 1) read.fill(1, links.starts[index], links.ends[index]);
+  const blocks = [...links.blocks].sort((a, b) => b.step.criticality - a.step.criticality || a.first - b.first);
+  const roots: number[] = [];
+  for (const { first, step } of blocks) {
+    const end = first + size(step.partitions);
+    for (let task = first; task < end; task += 1) if (read[task] === 0) roots.push(task);
+  }
+  return roots;
+}
+
+/** Post-order over what each root reads, without recursion: `order[rank]` is a task. */
+function rankOrder(links: Links, roots: readonly number[]): Uint32Array {
+  const order = new Uint32Array(links.total);
+  const seen = new Uint8Array(links.total);
+  let rank = 0;
+  const stack: Visit[] = [];
+  const enter = (task: number) => {
+    seen[task] = 1;
+    stack.push({ task, interval: links.pointers[task] as number, next: -1 });
+  };
+  for (const root of roots) {
+    if (seen[root] === 0) enter(root);
+    for (let visit = stack.at(-1); visit !== undefined; visit = stack.at(-1)) {
+      const producer = nextProducer(links, visit, seen);
+      if (producer >= 0) {
+        enter(producer);
+        continue;
+      }
+      order[rank] = visit.task;
+      rank += 1;
+      stack.pop();
+    }
+  }
+  return order;
+}
+
+interface Visit {
+  readonly task: number;
+  interval: number;
+  /** The next producer to look at within the interval, or -1 at its start. */
+  next: number;
+}
+
+/** Moves a visit on to its next producer that was not seen yet; -1 when there is none. */
+function nextProducer(links: Links, visit: Visit, seen: Uint8Array): number {
+  const last = links.pointers[visit.task + 1] as number;
+  while (visit.interval < last) {
+    const end = links.ends[visit.interval] as number;
+    let producer = visit.next < 0 ? (links.starts[visit.interval] as number) : visit.next;
+    while (producer < end && seen[producer] === 1) producer += 1;
+    if (producer < end) {
+      visit.next = producer + 1;
+      return producer;
+    }
+    visit.interval += 1;
+    visit.next = -1;
+  }
+  return -1;
+}
+
+function tasksOf(links: Links, order: Uint32Array): PlannedTask[] {
+  const ranks = ranksOf(order);
+  const tasks = new Array<PlannedTask>(links.total);
+  for (const { first, step } of links.blocks) {
+    let task = first;
+    for (const partition of ordinalsOf(step.partitions)) {
+      const rank = ranks[task] as number;
+      tasks[rank] = { dataset: step.dataset, partition, rank };
+      task += 1;
+    }
+  }
+  return tasks;
+}
+
+function edgesOf(links: Links, order: Uint32Array): PlannedEdge[] {
+  const ranks = ranksOf(order);
+  const edges: PlannedEdge[] = [];
+  for (let consumer = 0; consumer < order.length; consumer += 1) {
+    const task = order[consumer] as number;
+    for (let index = links.pointers[task] as number; index < (links.pointers[task + 1] as number); index += 1) {
+      for (let producer = links.starts[index] as number; producer < (links.ends[index] as number); producer += 1) {
+        edges.push({ producer: ranks[producer] as number, consumer });
+      }
+    }
+  }
+  return edges;
+}
+
+function ranksOf(order: Uint32Array): Uint32Array {
+  const ranks = new Uint32Array(order.length);
+  for (let rank = 0; rank < order.length; rank += 1) ranks[order[rank] as number] = rank;
+  return ranks;
+}
