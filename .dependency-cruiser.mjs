@@ -9,7 +9,10 @@ const levels = [
   ["store", "warehouse", "telemetry", "embedded"],
   ["planner", "validation", "lineage", "replay"],
   ["executor", "promotion", "governance"],
-  ["rederive", "index"],
+  ["usecases"],
+  ["backfill"],
+  ["rederive"],
+  ["index"],
   ["server", "cli", "testing"],
 ];
 

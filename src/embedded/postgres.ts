@@ -63,6 +63,12 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   }
 }
 
+/** The server that another process has running for `directory`, or undefined. */
+export function runningPostgres(directory: string): { readonly url: string; readonly pid: number } | undefined {
+  const running = readRunning(reachableDirectory(resolve(directory), accountForServer()));
+  return running && { url: urlOf(running), pid: running.pid };
+}
+
 /** True where the optional package with the binaries of this platform is installed. */
 export function embeddedPostgresAvailable(): boolean {
   return packageDirectory() !== undefined;
@@ -289,7 +295,7 @@ function makeExecutable(path: string): void {
   if ((mode & 0o111) !== 0o111) chmodSync(path, 0o755);
 }
 
-function isAlive(pid: number): boolean {
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

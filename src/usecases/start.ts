@@ -1,0 +1,102 @@
+/**
+ * Starts a planned backfill, in one transaction: the plan is checked against what is true now → its partitions are
+ * reserved → the tasks, their edges and the candidate tables are made → the state becomes running → the act is audited.
+ * Nothing is put into a queue here: the planner loop releases tasks from what this transaction committed, so a crash
+ * before or after the commit leaves nothing half done.
+ */
+import { queueOf } from "../catalog/definition.ts";
+import type { Derived } from "../catalog/dataset.ts";
+import { definitionOf } from "../catalog/definition.ts";
+import { RederiveError } from "../errors.ts";
+import { hashOf } from "../hash.ts";
+import { type Decision, type RecomputeStep, recomputeSteps } from "../plan.ts";
+import { reservationsOf } from "../planner/overlap.ts";
+import { expandTasks } from "../planner/tasks.ts";
+import { appendAudit } from "../store/audit.ts";
+import { type BackfillRow, decisionOf, insertDatasets, moveBackfill } from "../store/backfills.ts";
+import { endReservations, reserve } from "../store/reservations.ts";
+import { insertTasks } from "../store/tasks.ts";
+import type { Tx } from "../tx.ts";
+import { candidateNames, createCandidate } from "../warehouse/candidate.ts";
+import { liveColumns, ownedOf } from "../warehouse/columns.ts";
+import { type Context, requireLocked, wrongState } from "./context.ts";
+import { basisOf } from "./plan.ts";
+
+export async function start(context: Context, id: string): Promise<void> {
+  await context.database.transaction(async (tx) => {
+    const row = await requireLocked(tx, id);
+    if (row.state !== "planned" && row.state !== "approved") {
+      throw wrongState(row, "start", "a backfill is started once; plan again for another run");
+    }
+    const decision = await checkedDecision(context, tx, row);
+    const { tasks, edges } = expandTasks(context.catalog, decision);
+    await reserve(tx, id, reservationsOf(decision));
+    await makeDatasets(context, tx, id, recomputeSteps(decision));
+    await insertTasks(tx, id, tasks, edges);
+    await moveBackfill(tx, { id, to: "running", reason: null });
+    // A plan without work has nothing that could be overwritten.
+    if (tasks.length === 0) await endReservations(tx, id);
+    await appendAudit(tx, {
+      actor: context.actor.name,
+      act: "backfill.start",
+      backfill: id,
+      reason: row.reason,
+      planHash: row.planHash,
+      details: { tasks: tasks.length },
+    });
+  });
+  context.wake();
+}
+
+/** The stored decision, after everything that it rests on was looked at again under this transaction. */
+async function checkedDecision(context: Context, tx: Tx, row: BackfillRow): Promise<Decision> {
+  const decision = decisionOf(row);
+  if (hashOf(decision) !== row.planHash) {
+    throw new RederiveError("plan_stale", `the stored plan of ${row.id} does not have the hash ${row.planHash} any more; plan again`);
+  }
+  if (decision.environment !== context.settings.environment) {
+    throw new RederiveError(
+      "plan_stale",
+      `${row.id} was planned for ${decision.environment}, this is ${context.settings.environment}; plan again here`,
+    );
+  }
+  const drifted = recomputeSteps(decision).filter((step) => {
+    const dataset = context.catalog.datasets.get(step.dataset);
+    return dataset?.kind !== "derived" || definitionOf(dataset, context.lock) !== step.definition;
+  });
+  if (drifted.length > 0) {
+    throw new RederiveError(
+      "code_drift",
+      `${drifted.map((step) => step.dataset).join(", ")} changed in the code since ${row.id} was planned; plan again`,
+      { details: { datasets: drifted.map((step) => step.dataset) } },
+    );
+  }
+  if ((await basisOf(tx, decision)) !== decision.basis) {
+    throw new RederiveError("plan_stale", `what is live changed since ${row.id} was planned; plan again`, {
+      details: { backfill: row.id },
+    });
+  }
+  return decision;
+}
+
+async function makeDatasets(context: Context, tx: Tx, id: string, steps: readonly RecomputeStep[]): Promise<void> {
+  const rows = [];
+  for (const [ordinal, step] of steps.entries()) {
+    const derived = context.catalog.datasets.get(step.dataset) as Derived;
+    const names = candidateNames(step.dataset, id);
+    await createCandidate(tx, derived, ownedOf(derived, await liveColumns(tx, derived)), names.candidate);
+    rows.push({
+      dataset: step.dataset,
+      ordinal,
+      partitions: step.partitions,
+      fingerprint: step.fingerprint,
+      definition: step.definition,
+      queue: queueOf(derived),
+      criticality: step.criticality,
+      ...names,
+      held: false,
+      holdReason: null,
+    });
+  }
+  await insertDatasets(tx, id, rows);
+}
