@@ -1,7 +1,7 @@
 /**
- * The tables that a backfill writes: candidates, and the before-images that a promotion keeps.
+ * The tables that a backfill writes: candidates. (The before-images of a promotion are in restore.ts.)
  *
- * Both take names, types and collations from the live table and nothing else: no defaults, constraints or keys, because
+ * They take names, types and collations from the live table and nothing else: no defaults, constraints or keys, because
  * a duplicate must become evidence and not an aborted transaction. They are logged, so a crash loses nothing.
  */
 import type { Derived } from "../catalog/dataset.ts";
@@ -45,22 +45,6 @@ export async function createCandidate(
   await tx.query(`create index on ${candidate} (${identifiers([...indexed])})`);
 }
 
-/**
- * Creates the empty restore point: what was done to each row and in which partition, and the whole live row before it.
- * `columns` are all columns of the live table; generated ones are left out, as Postgres makes them anew.
- */
-export async function createRestorePoint(
-  tx: Tx,
-  derived: Derived,
-  columns: readonly LiveColumn[],
-  restorePoint: string,
-): Promise<void> {
-  await createSchema(tx, restoreSchema);
-  const kept = columns.filter((column) => !column.generated).map(definition);
-  await tx.query(`create table ${restorePoint} (op text, partition int8, ${kept.join(", ")})`);
-  await tx.query(`create index on ${restorePoint} (${identifiers(derived.key.map((column) => column.name))})`);
-}
-
 /** Drops a candidate or a restore point; one that is gone already is no error. */
 export async function dropTable(tx: Tx, table: string): Promise<void> {
   await tx.query(`drop table if exists ${table}`);
@@ -77,7 +61,7 @@ function definition(column: LiveColumn): string {
 }
 
 /** Several processes may come here at once, and even `if not exists` can then fail on the catalog's own unique index. */
-async function createSchema(tx: Tx, schema: string): Promise<void> {
+export async function createSchema(tx: Tx, schema: string): Promise<void> {
   const [found] = await tx.query("select 1 from pg_namespace where nspname = $1::text", [schema]);
   if (found) return;
   await tx.query("select pg_advisory_xact_lock(hashtextextended($1::text, 0))", [schema]);

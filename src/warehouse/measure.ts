@@ -60,14 +60,12 @@ export function measuredOf(spec: TaskSpec, values: readonly (string | null)[], r
 function failuresOf(spec: TaskSpec, probe: Probe): string {
   switch (probe.kind) {
     case "row":
-      return `(count(*) filter (where ${probe.failing}))::text`;
+      return `(count(*) filter (where ${probe.failing}\n))::text`;
     case "outside":
       return `(count(*) filter (where (${partitionOf(spec)}) is not true))::text`;
     case "unique":
       return `(select coalesce(sum(repeats - 1), 0) from (${repeated("candidate", probe.columns)}) as keys)::text`;
     case "aggregate":
-      return `(${probe.failures})::text`;
-    case "scalar":
       return `(${probe.failures})::text`;
     case "statement":
       return `(select count(*) from (${probe.statement}\n) as failing)::text`;

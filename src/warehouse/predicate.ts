@@ -6,20 +6,20 @@
  */
 import type { Ranges } from "../catalog/ranges.ts";
 import { boundsOfRange, type PartitionScheme } from "../catalog/scheme.ts";
-import { identifier, literal } from "./quote.ts";
+import { constant, identifier, literal } from "./quote.ts";
 
 /** The condition that a row is in one of the partitions; `alias` is the table's alias where one is needed. */
 export function predicateOf(scheme: PartitionScheme, ranges: Ranges, alias?: string): string {
   if (scheme.kind === "whole") return ranges.length === 0 ? "false" : "true";
   if (ranges.length === 0) return "false";
   const column = alias === undefined ? identifier(scheme.column.name) : `${alias}.${identifier(scheme.column.name)}`;
-  if (scheme.kind === "list") return listed(column, scheme.column.getSQLType(), scheme.values, ranges);
+  if (scheme.kind === "list") return listed(column, scheme.values, ranges);
   if (scheme.kind === "hash") return anyOf(ranges.map((range) => between(bucketOf(column, scheme.buckets), range)));
-  const type = scheme.kind === "time" ? timeTypes[scheme.columnType] : scheme.column.getSQLType();
+  const type = scheme.kind === "time" ? `::${scheme.columnType}` : "";
   return anyOf(
     ranges.map((range) => {
       const { from, to } = boundsOfRange(scheme, range);
-      return `(${column} >= ${literal(from)}::${type} and ${column} < ${literal(to)}::${type})`;
+      return `(${column} >= ${literal(from)}${type} and ${column} < ${literal(to)}${type})`;
     }),
   );
 }
@@ -28,8 +28,6 @@ export function predicateOf(scheme: PartitionScheme, ranges: Ranges, alias?: str
 export function partitionColumns(scheme: PartitionScheme): readonly string[] {
   return scheme.kind === "whole" ? [] : [scheme.column.name];
 }
-
-const timeTypes = { timestamptz: "timestamptz", timestamp: "timestamp", date: "date" } as const;
 
 /** The bucket of a value: from its text and md5, so that it is the same in every version of Postgres. */
 function bucketOf(column: string, buckets: number): string {
@@ -41,10 +39,10 @@ function between(expression: string, [from, to]: readonly [number, number]): str
   return `${expression} between ${from} and ${to - 1}`;
 }
 
-function listed(column: string, type: string, values: readonly (string | number | boolean)[], ranges: Ranges): string {
+function listed(column: string, values: readonly (string | number | boolean)[], ranges: Ranges): string {
   const members = ranges.flatMap(([from, to]) => values.slice(from, to));
   if (members.length === 0) return "false";
-  return `${column} in (${members.map((value) => `${literal(value)}::${type}`).join(", ")})`;
+  return `${column} in (${members.map(constant).join(", ")})`;
 }
 
 function anyOf(conditions: readonly string[]): string {

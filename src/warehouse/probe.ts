@@ -33,19 +33,14 @@ export interface UniqueProbe extends ProbeOf {
   readonly columns: readonly string[];
 }
 
-/** One number over the whole partition: `failures` is an SQL aggregate over the owned columns that gives it. */
+/**
+ * One number over the whole partition: `failures` is an SQL aggregate over the owned columns that gives it; its scalar
+ * subqueries may read the inputs by their handles. `evidence` is a query over `candidate` and the handles that shows why.
+ */
 export interface AggregateProbe extends ProbeOf {
   readonly kind: "aggregate";
   readonly failures: string;
-}
-
-/**
- * A scalar query that gives the number of failures. It may read `candidate` (the rows just written, by column name) and
- * the task's inputs by their handles.
- */
-export interface ScalarProbe extends ProbeOf {
-  readonly kind: "scalar";
-  readonly failures: string;
+  readonly evidence: string;
 }
 
 /** A query whose rows are the failures. It may read `candidate` and the inputs by their handles. */
@@ -54,7 +49,7 @@ export interface StatementProbe extends ProbeOf {
   readonly statement: string;
 }
 
-export type Probe = RowProbe | OutsideProbe | UniqueProbe | AggregateProbe | ScalarProbe | StatementProbe;
+export type Probe = RowProbe | OutsideProbe | UniqueProbe | AggregateProbe | StatementProbe;
 
 /** A self-contained query over whole tables whose rows are the failures; run once all tasks of the dataset are done. */
 export interface DatasetProbe extends ProbeOf {

@@ -14,6 +14,16 @@ export function literal(value: string | number | boolean): string {
   return pg.escapeLiteral(String(value));
 }
 
+/**
+ * A value to compare a column with. Text stays without a type, so that Postgres reads it as a value of the column's own
+ * type, in full: a cast to varchar(3) would cut it off. Numbers stay numbers: 0.5 is no integer, but may be a bound.
+ */
+export function constant(value: string | number | boolean): string {
+  return typeof value === "string" || (typeof value === "number" && !Number.isFinite(value))
+    ? literal(value)
+    : `(${value})`;
+}
+
 /** The schema-qualified, quoted name of a drizzle table. A table without a schema is in `public`, whatever the role's path. */
 export function tableName(table: PgTable): string {
   const { schema, name } = getTableConfig(table);

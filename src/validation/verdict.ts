@@ -1,0 +1,70 @@
+/**
+ * From failures to a decision. A failure of severity "error" holds what is downstream; one of severity "warn" is reported.
+ * Each comes with a few offending rows, read in the transaction that wrote them.
+ */
+import type { CheckOutcome } from "../report.ts";
+import type { Tx } from "../tx.ts";
+import { type Evidence, evidenceOf, removeStrays, runDatasetProbe } from "../warehouse/evidence.ts";
+import type { Measured, TaskSpec } from "../warehouse/measure.ts";
+import type { DatasetProbe, Severity } from "../warehouse/probe.ts";
+
+/** One failed check as it is stored. */
+export interface Outcome {
+  readonly name: string;
+  readonly severity: Severity;
+  readonly failures: number;
+  readonly evidence: CheckOutcome["evidence"] & { readonly sql: string | null };
+}
+
+export interface Verdict {
+  /** Failed checks alone, errors first. */
+  readonly outcomes: readonly Outcome[];
+  /** Why the dataset is to be held, for people; null where it is not. */
+  readonly hold: string | null;
+}
+
+export const passed: Verdict = { outcomes: [], hold: null };
+
+/**
+ * Judges a task's measurements in its own transaction, after the write and before the stamp. Without failures it asks
+ * nothing of Postgres. Rows outside of the partition are shown as evidence and then deleted from the candidate.
+ */
+export async function judgeTask(tx: Tx, spec: TaskSpec, measured: Measured): Promise<Verdict> {
+  if (measured.failures.length === 0) return passed;
+  const outcomes: Outcome[] = [];
+  for (const { probe, count } of measured.failures) {
+    outcomes.push(outcomeOf(probe, count, await evidenceOf(tx, spec, probe)));
+  }
+  if (measured.failures.some(({ probe }) => probe.kind === "outside")) await removeStrays(tx, spec);
+  return verdictOf(outcomes);
+}
+
+/** Runs the probes of a whole dataset and judges them. */
+export async function judgeDataset(tx: Tx, probes: readonly DatasetProbe[]): Promise<Verdict> {
+  const outcomes: Outcome[] = [];
+  for (const probe of probes) {
+    const { count, evidence } = await runDatasetProbe(tx, probe);
+    if (count > 0) outcomes.push(outcomeOf(probe, count, evidence));
+  }
+  return verdictOf(outcomes);
+}
+
+function outcomeOf(
+  probe: { readonly name: string; readonly severity: Severity; readonly message: string },
+  failures: number,
+  { sql, rows }: Evidence,
+): Outcome {
+  return {
+    name: probe.name,
+    severity: probe.severity,
+    failures,
+    evidence: { message: `${failures} × ${probe.message}`, sql, rows },
+  };
+}
+
+function verdictOf(found: readonly Outcome[]): Verdict {
+  const outcomes = [...found].sort((a, b) => Number(a.severity === "warn") - Number(b.severity === "warn"));
+  const errors = outcomes.filter((outcome) => outcome.severity === "error");
+  const hold = errors.map((outcome) => `${outcome.name}: ${outcome.evidence.message}`).join("; ");
+  return { outcomes, hold: errors.length === 0 ? null : hold };
+}

@@ -1,0 +1,113 @@
+/**
+ * Rows of JavaScript values into COPY text: each value through drizzle's encoder of its column, then as text with COPY's
+ * escapes. A row must have exactly the owned columns; errors name the column and never the value.
+ */
+import { getTableColumns } from "drizzle-orm";
+import type { PgColumn } from "drizzle-orm/pg-core";
+import type { Derived } from "../catalog/dataset.ts";
+import { RederiveError } from "../errors.ts";
+
+/** One line of COPY text, with its newline. */
+export type RowEncoder = (row: Readonly<Record<string, unknown>>) => string;
+
+interface Target {
+  /** The property of the row, which is the column's name in the drizzle table. */
+  readonly property: string;
+  readonly column: PgColumn;
+}
+
+/** An encoder for the owned columns, in their order. */
+export function rowEncoder(derived: Derived): RowEncoder {
+  const properties = Object.entries(getTableColumns(derived.table));
+  const targets = derived.owned.map((column): Target => {
+    const found = properties.find(([, candidate]) => candidate.name === column.name);
+    return { property: found?.[0] ?? column.name, column };
+  });
+  return (row) => {
+    let line = "";
+    for (let index = 0; index < targets.length; index += 1) {
+      const target = targets[index] as Target;
+      const text = fieldText(derived.name, target, row[target.property]);
+      line += index === 0 ? text : `\t${text}`;
+    }
+    if (Object.keys(row).length !== targets.length) throw surplus(derived.name, targets, row);
+    return `${line}\n`;
+  };
+}
+
+function fieldText(dataset: string, { property, column }: Target, value: unknown): string {
+  if (value === null) return "\\N";
+  if (value === undefined) {
+    throw new RederiveError(
+      "transform_failed",
+      `map of ${dataset} returned a row without ${property}; null is a value`,
+      {
+        details: { dataset, column: column.name },
+      },
+    );
+  }
+  let driverValue: unknown;
+  try {
+    driverValue = column.mapToDriverValue(value);
+  } catch {
+    throw wrongType(dataset, property, column, value);
+  }
+  const text = plainText(driverValue);
+  if (text === undefined) throw wrongType(dataset, property, column, value);
+  return text;
+}
+
+/** The text that Postgres reads back as the value; undefined for what is no value of a column, such as a function. */
+function plainText(value: unknown): string | undefined {
+  switch (typeof value) {
+    case "string":
+      return escaped(value);
+    case "number":
+      return Object.is(value, -0) ? "-0" : String(value);
+    case "boolean":
+      return value ? "t" : "f";
+    case "bigint":
+      return value.toString();
+    case "object":
+      return objectText(value);
+    default:
+      return undefined;
+  }
+}
+
+function objectText(value: object | null): string | undefined {
+  if (value === null) return "\\N";
+  if (value instanceof Uint8Array)
+    return `\\\\x${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("hex")}`;
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? undefined : value.toISOString();
+  return undefined;
+}
+
+const special = /[\\\n\r\t]/;
+const replacements: Readonly<Record<string, string>> = { "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
+function escaped(text: string): string {
+  return special.test(text) ? text.replace(/[\\\n\r\t]/g, (character) => replacements[character] as string) : text;
+}
+
+function wrongType(dataset: string, property: string, column: PgColumn, value: unknown): RederiveError {
+  return new RederiveError(
+    "transform_failed",
+    `map of ${dataset} returned a ${kindOf(value)} for ${property}, which is no value of a ${column.getSQLType()} column`,
+    { details: { dataset, column: column.name } },
+  );
+}
+
+function kindOf(value: unknown): string {
+  if (typeof value !== "object" || value === null) return typeof value;
+  return value.constructor?.name ?? "object";
+}
+
+function surplus(dataset: string, targets: readonly Target[], row: Readonly<Record<string, unknown>>): RederiveError {
+  const extra = Object.keys(row).filter((key) => !targets.some((target) => target.property === key));
+  return new RederiveError(
+    "transform_failed",
+    `map of ${dataset} returned ${extra.join(", ")}, which ${extra.length === 1 ? "is no owned column" : "are no owned columns"}`,
+    { details: { dataset, columns: extra } },
+  );
+}

@@ -1,0 +1,78 @@
+/**
+ * What a person needs to understand a failed check: a few offending rows as text, and the query that finds them.
+ * It runs in the work transaction of a task that failed, before strays are removed.
+ */
+import type { Tx } from "../tx.ts";
+import { bindInputs } from "./bind.ts";
+import { ownedList, partitionOf, repeated, type TaskSpec } from "./measure.ts";
+import type { DatasetProbe, Probe } from "./probe.ts";
+
+export const evidenceLimit = 10;
+
+export type EvidenceRow = Readonly<Record<string, string | null>>;
+
+export interface Evidence {
+  /** The query that gives the offending rows; null where they are removed in the transaction that found them. */
+  readonly sql: string | null;
+  readonly rows: readonly EvidenceRow[];
+}
+
+/** At most ten rows that make the probe fail, every value as text. */
+export async function evidenceOf(tx: Tx, spec: TaskSpec, probe: Probe): Promise<Evidence> {
+  const sql = evidenceQuery(spec, probe);
+  return { sql: probe.kind === "outside" ? null : sql, rows: await textRows(tx, sql) };
+}
+
+/** Runs a probe of the whole dataset: how many rows fail, and a few of them. */
+export async function runDatasetProbe(tx: Tx, probe: DatasetProbe): Promise<{ count: number; evidence: Evidence }> {
+  const [row] = await tx.query<{ failures: string }>(
+    `select count(*)::text as failures from (\n${probe.statement}\n) as failing`,
+  );
+  const count = Number((row as { failures: string }).failures);
+  const rows = count === 0 ? [] : await textRows(tx, probe.statement);
+  return { count, evidence: { sql: probe.statement, rows } };
+}
+
+/**
+ * Deletes the rows that this transaction wrote outside of its partition. They are evidence, never output: left there,
+ * they would be counted in a partition that another task owns, and a retry of this one could not find them.
+ */
+export async function removeStrays(tx: Tx, spec: TaskSpec): Promise<void> {
+  await tx.query(`delete from ${spec.candidate} where ${strays(spec)}`);
+}
+
+function strays(spec: TaskSpec): string {
+  return `xmin = pg_current_xact_id()::xid and (${partitionOf(spec)}) is not true`;
+}
+
+function evidenceQuery(spec: TaskSpec, probe: Probe): string {
+  const owned = ownedList(spec);
+  const own = `select ${owned} from ${spec.candidate} where ${partitionOf(spec)}`;
+  switch (probe.kind) {
+    case "outside":
+      return `select ${owned} from ${spec.candidate} where ${strays(spec)}`;
+    case "row":
+      return `${own} and (${probe.failing}\n)`;
+    case "unique":
+      return repeated(`(${own}) as written`, probe.columns);
+    case "aggregate":
+      return withHandles(spec, own, probe.evidence);
+    case "statement":
+      return withHandles(spec, own, probe.statement);
+  }
+}
+
+function withHandles(spec: TaskSpec, own: string, statement: string): string {
+  const inputs = bindInputs(spec.derived, spec.bindings);
+  const candidate = `candidate as not materialized (${own})`;
+  return `with ${inputs === "" ? "" : `${inputs},\n`}${candidate}\nselect * from (\n${statement}\n) as failing`;
+}
+
+/** Every value as Postgres prints it: numbers and timestamps would not survive JavaScript. */
+async function textRows(tx: Tx, sql: string): Promise<EvidenceRow[]> {
+  const rows = await tx.query<{ row: EvidenceRow }>(
+    `select (select jsonb_object_agg(key, value) from jsonb_each_text(to_jsonb(evidence))) as row
+       from (select * from (\n${sql}\n) as found limit ${evidenceLimit}) as evidence`,
+  );
+  return rows.map((each) => each.row);
+}
