@@ -1,0 +1,274 @@
+/**
+ * What a user declares: sources, derived datasets and exposures, as frozen plain values.
+ *
+ * A definition never throws: what is wrong with it is kept in `faults` and told by `defineCatalog` together with all
+ * other faults. The option types and the types that check a transform against its table are in `typing.ts`.
+ */
+import { getTableColumns } from "drizzle-orm";
+import { getTableConfig, type PgColumn, type PgTable } from "drizzle-orm/pg-core";
+import { messageOf } from "../errors.ts";
+import { didYouMean } from "../suggest.ts";
+import type { Check } from "./check.ts";
+import { type CustomMapping, inferMapping, type Mapping } from "./mapping.ts";
+import type { PartitionScheme } from "./scheme.ts";
+import { compileRead, compileSelect, handlesOf, type MapTransform, type SelectTransform } from "./transform.ts";
+import type { DefaultOwned, DerivedOptions, ExposureOptions, InputArguments, SourceOptions } from "./typing.ts";
+
+export type { MapContext, MapTransform, Row, SelectTransform } from "./transform.ts";
+
+/** A table that others write. */
+export interface Source<Table extends PgTable = PgTable> {
+  readonly kind: "source";
+  readonly name: string;
+  readonly table: Table;
+  readonly partitions: PartitionScheme;
+  readonly description?: string;
+  readonly owner?: string;
+  /** What is wrong with the definition; empty in a catalog. */
+  readonly faults: readonly string[];
+}
+
+/** An input under the handle by which the transform reads it. */
+export interface Input {
+  readonly name: string;
+  readonly dataset: Source | Derived;
+  readonly mapping: Mapping;
+}
+
+/** A table that a transform computes from inputs. */
+export interface Derived<Table extends PgTable = PgTable, Owned extends PgColumn = PgColumn> {
+  readonly kind: "derived";
+  readonly name: string;
+  readonly table: Table;
+  readonly version: number;
+  readonly key: readonly PgColumn[];
+  /** The columns that the transform writes, in the table's order. */
+  readonly owned: readonly Owned[];
+  readonly partitions: PartitionScheme;
+  readonly inputs: readonly Input[];
+  readonly transform: SelectTransform | MapTransform;
+  readonly checks: readonly Check[];
+  /** User functions that Postgres cannot look into and that the author declares to be deterministic. */
+  readonly functions: readonly string[];
+  readonly limits?: Limits;
+  /** A shared resource of the catalog, whose limits hold for all datasets that name it. */
+  readonly resource?: string;
+  /** User triggers on the table that a promotion may fire. */
+  readonly allowTriggers: readonly string[];
+  readonly attempts: number;
+  readonly timeoutMs: number;
+  readonly description?: string;
+  readonly owner?: string;
+  readonly faults: readonly string[];
+}
+
+/** Limits over the whole fleet. */
+export interface Limits {
+  /** At most `max` tasks started in `per` milliseconds. */
+  readonly rate?: { readonly max: number; readonly per: number };
+  /** At most so many tasks at a time. */
+  readonly concurrency?: number;
+}
+
+export type Criticality = "low" | "medium" | "high" | "critical";
+
+/** What people use, and how much it matters. */
+export interface Exposure {
+  readonly kind: "exposure";
+  readonly name: string;
+  readonly reads: readonly (Source | Derived)[];
+  readonly criticality: Criticality;
+  readonly description?: string;
+  readonly owner?: string;
+  readonly faults: readonly string[];
+}
+
+export type Dataset = Source | Derived;
+
+/** An input with a mapping of its own, made by `lookback`, `all` or `custom`. */
+export interface MappedInput<D extends Dataset = Dataset> {
+  readonly kind: "input";
+  readonly dataset: D;
+  readonly mapping: Mapping;
+}
+
+/** Reads the partition's own period and the `partitions` periods of the consumer's unit before it (at least 1). */
+export function lookback<D extends Dataset>(dataset: D, partitions: number): MappedInput<D> {
+  return mapped(dataset, { kind: "lookback", partitions });
+}
+
+/** Every partition reads all of the input. A change anywhere in the input then recomputes everything. */
+export function all<D extends Dataset>(dataset: D): MappedInput<D> {
+  return mapped(dataset, { kind: "all" });
+}
+
+/**
+ * A mapping in the user's own words, from ordinal to ranges of ordinals and back. The two functions must be pure and
+ * agree: c is in `downstream(u)` if and only if u is in `upstream(c)`. `name` stands for them in the fingerprint.
+ */
+export function custom<D extends Dataset>(dataset: D, mapping: Omit<CustomMapping, "kind">): MappedInput<D> {
+  return mapped(dataset, { kind: "custom", ...mapping });
+}
+
+function mapped<D extends Dataset>(dataset: D, mapping: Mapping): MappedInput<D> {
+  return Object.freeze({ kind: "input", dataset, mapping: Object.freeze(mapping) });
+}
+
+const sourceOptions = ["name", "partitions", "description", "owner"];
+const derivedOptions = [
+  ...sourceOptions,
+  ...["version", "key", "owned", "inputs", "select", "read", "map", "checks", "functions"],
+  ...["limits", "resource", "allowTriggers", "attempts", "timeoutMs"],
+];
+const exposureOptions = ["reads", "criticality", "description", "owner"];
+
+/**
+ * Declares a table that others write.
+ *
+ * `name` defaults to the table's name (`schema.table` outside of public); `partitions` defaults to `whole()`.
+ */
+export function source<Table extends PgTable>(table: Table, options: SourceOptions<Table> = {}): Source<Table> {
+  return Object.freeze({
+    kind: "source",
+    name: options.name ?? nameOfTable(table),
+    table,
+    partitions: options.partitions ?? wholeTable,
+    ...described(options),
+    faults: Object.freeze(unknownOptions(options, sourceOptions)),
+  });
+}
+
+const wholeTable: PartitionScheme = Object.freeze({ kind: "whole" });
+
+/**
+ * Declares a table that a transform computes: `select` (one statement, built with drizzle or written as raw `sql`), or
+ * `read` and `map` (rows through a pure synchronous function that returns a row, rows or null).
+ *
+ * The transform gives exactly the owned columns, which are by default all columns without a default, an identity or a
+ * generation expression; a missing, surplus or wrongly typed one does not compile. Defaults: `partitions` whole(),
+ * `attempts` 5, `timeoutMs` 600,000. Never throws: faults are told by `defineCatalog`.
+ */
+export function derived<
+  Table extends PgTable,
+  const Inputs extends InputArguments,
+  Query,
+  Mapped = never,
+  Owned extends PgColumn = DefaultOwned<Table>,
+>(table: Table, options: DerivedOptions<Table, Owned, Inputs, Query, Mapped>): Derived<Table, Owned> {
+  const faults = unknownOptions(options, derivedOptions);
+  const owned = ownedOf<Table, Owned>(table, options.owned);
+  const inputs = inputsOf(options.partitions ?? wholeTable, options.inputs, faults);
+  return Object.freeze({
+    kind: "derived",
+    name: options.name ?? nameOfTable(table),
+    table,
+    version: options.version,
+    key: Object.freeze([...(options.key ?? [])]),
+    owned,
+    partitions: options.partitions ?? wholeTable,
+    inputs,
+    transform: transformOf(table, owned, inputs, options as unknown as TransformOptions, faults),
+    checks: Object.freeze([...(options.checks ?? [])]),
+    functions: Object.freeze([...(options.functions ?? [])]),
+    ...(options.limits === undefined ? {} : { limits: Object.freeze({ ...options.limits }) }),
+    ...(options.resource === undefined ? {} : { resource: options.resource }),
+    allowTriggers: Object.freeze([...(options.allowTriggers ?? [])]),
+    attempts: options.attempts ?? 5,
+    timeoutMs: options.timeoutMs ?? 600_000,
+    ...described(options),
+    faults: Object.freeze(faults),
+  });
+}
+
+/** Declares what people use: which datasets it reads and how critical it is. Critical work is released first. */
+export function exposure(name: string, options: ExposureOptions): Exposure {
+  return Object.freeze({
+    kind: "exposure",
+    name,
+    reads: Object.freeze([...(options.reads ?? [])]),
+    criticality: options.criticality,
+    ...described(options),
+    faults: Object.freeze(unknownOptions(options, exposureOptions)),
+  });
+}
+
+/** The table's name, with its schema unless that is public. */
+export function nameOfTable(table: PgTable): string {
+  const { schema, name } = getTableConfig(table);
+  return schema === undefined || schema === "public" ? name : `${schema}.${name}`;
+}
+
+/** Whether Postgres gives the column a value when an insert leaves it out. */
+function isFilled(column: PgColumn): boolean {
+  return column.hasDefault || column.generated !== undefined || column.generatedIdentity !== undefined;
+}
+
+function ownedOf<Table extends PgTable, Owned extends PgColumn>(
+  table: Table,
+  chosen: readonly Owned[] | undefined,
+): readonly Owned[] {
+  if (chosen !== undefined) return Object.freeze([...chosen]);
+  // The same rule as the type DefaultOwned, which is where the cast comes from.
+  const columns = Object.values<PgColumn>(getTableColumns(table)).filter((column) => !isFilled(column));
+  return Object.freeze(columns as Owned[]);
+}
+
+function inputsOf(consumer: PartitionScheme, inputs: InputArguments | undefined, faults: string[]): readonly Input[] {
+  const entries = Object.entries(inputs ?? {}).filter(([name, argument]) => {
+    const known = ["source", "derived", "input"].includes((argument as { kind?: string } | undefined)?.kind ?? "");
+    if (!known)
+      faults.push(`input ${name} is no dataset; give a source(...) or derived(...), or one wrapped in lookback(...)`);
+    return known;
+  });
+  return Object.freeze(entries.map(([name, argument]) => inputOf(consumer, name, argument, faults)));
+}
+
+function inputOf(consumer: PartitionScheme, name: string, argument: Dataset | MappedInput, faults: string[]): Input {
+  if (argument.kind === "input") return Object.freeze({ name, dataset: argument.dataset, mapping: argument.mapping });
+  const inferred = inferMapping(consumer, argument.partitions);
+  if ("fault" in inferred) faults.push(`input ${name}: ${inferred.fault}`);
+  // With a fault the catalog is refused, so the stand-in is never used.
+  const mapping: Mapping = "fault" in inferred ? { kind: "all" } : inferred;
+  return Object.freeze({ name, dataset: argument, mapping: Object.freeze(mapping) });
+}
+
+/** The transform's functions with their user-facing types forgotten: the compiler has checked them at the call. */
+interface TransformOptions {
+  readonly select?: (inputs: Record<string, unknown>) => unknown;
+  readonly read?: (inputs: Record<string, unknown>) => unknown;
+  readonly map?: MapTransform["map"];
+}
+
+const noTransform: SelectTransform = Object.freeze({ kind: "select", statement: "", columns: undefined });
+
+function transformOf(
+  table: PgTable,
+  owned: readonly PgColumn[],
+  inputs: readonly Input[],
+  { select, read, map }: TransformOptions,
+  faults: string[],
+): SelectTransform | MapTransform {
+  try {
+    const handles = handlesOf(inputs);
+    if (select !== undefined && read === undefined && map === undefined)
+      return compileSelect(table, owned, select(handles));
+    if (read !== undefined && map !== undefined && select === undefined) return compileRead(read(handles), map);
+    faults.push("a transform is either `select`, or `read` together with `map`; give one of the two");
+  } catch (error) {
+    faults.push(messageOf(error));
+  }
+  return noTransform;
+}
+
+function described(options: { description?: string; owner?: string }): { description?: string; owner?: string } {
+  return {
+    ...(options.description === undefined ? {} : { description: options.description }),
+    ...(options.owner === undefined ? {} : { owner: options.owner }),
+  };
+}
+
+function unknownOptions(options: object, known: readonly string[]): string[] {
+  return Object.keys(options)
+    .filter((option) => !known.includes(option))
+    .map((option) => `unknown option "${option}"${didYouMean(option, known)}`);
+}
