@@ -1,0 +1,219 @@
+/**
+ * Promotion: the candidates of a backfill become live, all at one instant.
+ *
+ * 1. The backfill becomes `promoting`, in a transaction of its own; a promotion whose process died is taken over.
+ * 2. The preflight refuses by name what a merge would break, before any lock is taken.
+ * 3. One transaction: locks; state, plan, holds and tasks again; the preflight again; differences into restore points;
+ *    what the rows forbid; deletes, updates, inserts in foreign-key order; comparison with the candidates; live pointers;
+ *    state `promoted` and the audit row.
+ * 4. If it does not come to a commit, the backfill is `verified` again and nothing live has changed.
+ */
+import { isRederiveError, messageOf, RederiveError, sqlState } from "../errors.ts";
+import { sha256 } from "../hash.ts";
+import type { Decision } from "../plan.ts";
+import type { MergeCounts, MergeReport } from "../report.ts";
+import { lockBackfill } from "../store/backfills.ts";
+import { publishStamps, publishUnchanged, stampedPartitions, unchangedTasks } from "../store/live.ts";
+import { backToVerified, beginPromoting, markPromoted, stateOf, unreadiness } from "../store/promotions.ts";
+import { insertRestorePoint, readRestorePoints } from "../store/restore-points.ts";
+import type { Database, Tx } from "../tx.ts";
+import { createSchema, restoreSchema } from "../warehouse/candidate.ts";
+import { type Differences, findDifferences } from "../warehouse/compare.ts";
+import { deleteRows, insertRows, updateRows, verifyMerge } from "../warehouse/merge.ts";
+import {
+  factsOf,
+  inForeignKeyOrder,
+  isReferencedWithin,
+  type Preflight,
+  readFacts,
+  refuseIfAny,
+  refuseStructure,
+  rowProblems,
+} from "../warehouse/preflight.ts";
+import { tableName } from "../warehouse/quote.ts";
+import { createRestorePoint } from "../warehouse/restore.ts";
+import { checkDeferred, promotedUpdates, resolveSwaps } from "../warehouse/swaps.ts";
+import { loadTargets, type MergeInput, type Target } from "../warehouse/target.ts";
+import { type AttemptOptions, attempt } from "./attempt.ts";
+
+export interface Promotion {
+  readonly backfill: string;
+  /** The plan that was reviewed; another one in the store is refused. */
+  readonly planHash: string;
+  /** Every dataset that the backfill recomputed, in any order. */
+  readonly datasets: readonly MergeInput[];
+  /** The plan's decision on content that need not be computed again. */
+  readonly unchanged: Decision["unchanged"];
+  /** Writes the audit row, in the promotion's transaction, as its last step. */
+  readonly audit: (tx: Tx, report: MergeReport) => Promise<void>;
+  readonly options?: AttemptOptions;
+}
+
+/** One dataset on its way: what is to be done to its live table. */
+interface Merge {
+  readonly target: Target;
+  readonly found: Differences;
+  readonly rewrites: number;
+  /** Deletes come last where rows of another promoted table may first have to let go of them. */
+  readonly deletesLast: boolean;
+}
+
+/**
+ * Makes the candidates live. Errors: wrong_state, held, plan_stale, promote_refused (all problems in one message),
+ * promote_deferred, verification_failed. After any of them nothing live has changed.
+ */
+export async function promote(database: Database, promotion: Promotion): Promise<MergeReport> {
+  await begin(database, promotion.backfill);
+  try {
+    await preflight(database, promotion);
+    return await attempt(database, {
+      options: promotion.options ?? {},
+      tables: promotion.datasets.map(({ derived }) => tableName(derived.table)),
+      work: (tx) => promoteInside(tx, promotion),
+      violation: {
+        code: "promote_refused",
+        advice: "the candidate does not fit beside rows outside of this backfill; mend those or plan them too",
+      },
+    });
+  } catch (error) {
+    return afterFailure(database, promotion, error);
+  }
+}
+
+async function begin(database: Database, backfill: string): Promise<void> {
+  const begun = await beginPromoting(database, backfill);
+  if (begun === "begun") return;
+  if (begun === undefined) throw new RederiveError("not_found", `there is no backfill ${backfill}`);
+  const what = begun === "busy" ? "is being promoted by another process right now" : `is ${begun}`;
+  throw new RederiveError(
+    "wrong_state",
+    `backfill ${backfill} ${what}; only a verified or rolled back one can be promoted`,
+    {
+      details: { backfill, state: begun },
+    },
+  );
+}
+
+/** Everything that can be known without locks, so that a refusal costs nobody anything. */
+async function preflight(database: Database, promotion: Promotion): Promise<void> {
+  await database.transaction(async (tx) => {
+    await createSchema(tx, restoreSchema);
+    const targets = await loadTargets(tx, promotion.datasets);
+    refuseStructure(targets, await readFacts(tx, targets));
+  });
+}
+
+async function promoteInside(tx: Tx, promotion: Promotion): Promise<MergeReport> {
+  await requireReady(tx, promotion);
+  const targets = await loadTargets(tx, promotion.datasets);
+  const facts = await readFacts(tx, targets);
+  refuseStructure(targets, facts);
+  const merges = await prepare(tx, promotion.backfill, inForeignKeyOrder(targets, facts), facts);
+  await carryOut(tx, merges);
+  const datasets = [];
+  for (const merge of merges) datasets.push(await verified(tx, promotion.backfill, merge));
+  await publish(tx, promotion);
+  const report: MergeReport = { backfill: promotion.backfill, state: "promoted", datasets };
+  await promotion.audit(tx, report);
+  return report;
+}
+
+/** Locks the backfill's row for the rest of the transaction and checks again what was true when it was begun. */
+async function requireReady(tx: Tx, promotion: Promotion): Promise<void> {
+  const row = await lockBackfill(tx, promotion.backfill);
+  if (row?.state !== "promoting") {
+    throw new RederiveError(
+      "wrong_state",
+      `backfill ${promotion.backfill} is ${row?.state ?? "gone"} and no longer being promoted`,
+    );
+  }
+  if (row.planHash !== promotion.planHash || sha256(row.decision) !== promotion.planHash) {
+    throw new RederiveError(
+      "plan_stale",
+      `the stored plan ${row.planHash} is not the plan ${promotion.planHash} that was reviewed`,
+    );
+  }
+  const { held, unfinished } = await unreadiness(tx, promotion.backfill);
+  if (held.length > 0) {
+    throw new RederiveError(
+      "held",
+      `${held.join(", ")} of backfill ${promotion.backfill} is held; resume, retry or cancel first`,
+      {
+        details: { held },
+      },
+    );
+  }
+  if (unfinished > 0) {
+    throw new RederiveError("wrong_state", `${unfinished} tasks of backfill ${promotion.backfill} are not done`, {
+      details: { unfinished },
+    });
+  }
+}
+
+/** Fills the restore points and refuses what the rows themselves forbid; nothing live is written yet. */
+async function prepare(tx: Tx, backfill: string, targets: readonly Target[], facts: Preflight): Promise<Merge[]> {
+  const merges: Merge[] = [];
+  const problems: string[] = [];
+  for (const target of targets) {
+    await createRestorePoint(tx, target);
+    const found = await findDifferences(tx, target, await stampedPartitions(tx, backfill, target.dataset));
+    const own = factsOf(facts, target);
+    const rewrites = found.updates === 0 ? 0 : await resolveSwaps(tx, target, own, promotedUpdates(target));
+    problems.push(...(await rowProblems(tx, target, own, { ...found, rewrites })));
+    merges.push({ target, found, rewrites, deletesLast: isReferencedWithin(target, targets, facts) });
+  }
+  refuseIfAny(problems);
+  const noUpdates = merges.every((merge) => merge.found.updates === 0);
+  return noUpdates ? merges.map((merge) => ({ ...merge, deletesLast: false })) : merges;
+}
+
+/** Children let go of their parents before those are deleted; parents are there before their children refer to them. */
+async function carryOut(tx: Tx, merges: readonly Merge[]): Promise<void> {
+  const childrenFirst = [...merges].reverse();
+  const remove = async (last: boolean) => {
+    for (const { target, found, rewrites, deletesLast } of childrenFirst) {
+      if (deletesLast === last) await deleteRows(tx, target, found.deletes + rewrites);
+    }
+  };
+  await remove(false);
+  for (const { target, found, rewrites } of merges) {
+    await updateRows(tx, target, found.updates - rewrites);
+    await insertRows(tx, target, found, rewrites);
+  }
+  await remove(true);
+  await checkDeferred(tx);
+}
+
+async function verified(tx: Tx, backfill: string, { target, found }: Merge): Promise<MergeCounts> {
+  const inserted = found.inserts + (await verifyMerge(tx, target, found));
+  const counts: MergeCounts = { dataset: target.dataset, inserted, updated: found.updates, deleted: found.deletes };
+  await insertRestorePoint(tx, backfill, { ...counts, wasEmpty: found.wasEmpty });
+  return counts;
+}
+
+async function publish(tx: Tx, promotion: Promotion): Promise<void> {
+  const { backfill } = promotion;
+  for (const { derived } of promotion.datasets) await publishStamps(tx, backfill, derived.name);
+  const unchangedContent = [...promotion.unchanged, ...(await unchangedTasks(tx, backfill))];
+  for (const unchanged of unchangedContent) await publishUnchanged(tx, { backfill, ...unchanged });
+  if (await markPromoted(tx, backfill)) return;
+  throw new RederiveError("wrong_state", `backfill ${backfill} is no longer being promoted`);
+}
+
+/**
+ * The transaction did not say that it committed. Where the connection broke the commit may still have happened: the
+ * state tells, as it is part of the same transaction.
+ */
+async function afterFailure(database: Database, promotion: Promotion, error: unknown): Promise<MergeReport> {
+  const { backfill } = promotion;
+  const unknown = !isRederiveError(error) && sqlState(error) === undefined;
+  if (unknown && (await stateOf(database, backfill)) === "promoted") {
+    return { backfill, state: "promoted", datasets: (await readRestorePoints(database, backfill)).map(countsOf) };
+  }
+  await backToVerified(database, backfill, messageOf(error));
+  throw error;
+}
+
+function countsOf({ dataset, inserted, updated, deleted }: MergeCounts): MergeCounts {
+  return { dataset, inserted, updated, deleted };
+}

@@ -1,0 +1,206 @@
+/**
+ * Rollback: what was live before a promotion is live again, row for row, in one transaction.
+ *
+ * Rows that somebody wrote after the promotion are found first. By default they are a reason to refuse; `keep` leaves
+ * them as they are, `overwrite` puts the before-images over them. The restore points are consumed in the same
+ * transaction, so that a second rollback finds nothing to do and the candidates can be promoted again.
+ */
+import { RederiveError } from "../errors.ts";
+import type { MergeCounts, MergeReport } from "../report.ts";
+import { lockBackfill } from "../store/backfills.ts";
+import { restorePointers, stampedPartitions } from "../store/live.ts";
+import { markRolledBack } from "../store/promotions.ts";
+import { deleteRestorePoints, type RestorePoint, readRestorePoints } from "../store/restore-points.ts";
+import type { Database, Tx } from "../tx.ts";
+import { dropTable } from "../warehouse/candidate.ts";
+import {
+  factsOf,
+  inForeignKeyOrder,
+  isReferencedWithin,
+  type Preflight,
+  readFacts,
+  refuseIfAny,
+  refuseStructure,
+  rowProblems,
+} from "../warehouse/preflight.ts";
+import { tableName } from "../warehouse/quote.ts";
+import { checkDeferred, resolveSwaps } from "../warehouse/swaps.ts";
+import { loadTarget, type MergeInput } from "../warehouse/target.ts";
+import {
+  type LaterRows,
+  type LaterWrites,
+  markLaterWrites,
+  rangesOfRows,
+  restrictToKept,
+  type Undo,
+  undoDeletes,
+  undoInserts,
+  undoneUpdates,
+  undoUpdates,
+  verifyUndo,
+} from "../warehouse/undo.ts";
+import { type AttemptOptions, attempt } from "./attempt.ts";
+
+export interface Rollback {
+  readonly backfill: string;
+  /** Every dataset that the backfill recomputed, in any order. */
+  readonly datasets: readonly MergeInput[];
+  readonly reason: string | null;
+  /** Default "refuse". */
+  readonly onLaterWrites?: LaterWrites;
+  /** Writes the audit row, in the rollback's transaction, as its last step. `later` are the rows written after the promotion. */
+  readonly audit: (tx: Tx, report: MergeReport, later: readonly LaterRows[]) => Promise<void>;
+  readonly options?: AttemptOptions;
+}
+
+interface Undoing {
+  readonly undo: Undo;
+  readonly point: RestorePoint;
+  readonly deletesLast: boolean;
+}
+
+/**
+ * Puts back what was live before the promotion. Errors: wrong_state, restore_point_gone, live_writes_since_promotion,
+ * promote_refused, promote_deferred, verification_failed. After any of them nothing live has changed.
+ */
+export async function rollback(database: Database, request: Rollback): Promise<MergeReport> {
+  return attempt(database, {
+    options: request.options ?? {},
+    tables: request.datasets.map(({ derived }) => tableName(derived.table)),
+    work: (tx) => rollBackInside(tx, request),
+    violation: {
+      code: "live_writes_since_promotion",
+      advice: "rows written since the promotion stand in the way of the old ones; mend those first",
+    },
+  });
+}
+
+async function rollBackInside(tx: Tx, request: Rollback): Promise<MergeReport> {
+  await requirePromoted(tx, request.backfill);
+  const points = await readRestorePoints(tx, request.backfill);
+  const undos: Undo[] = [];
+  for (const input of request.datasets) undos.push(await prepare(tx, request, input, points));
+  const targets = undos.map((undo) => undo.target);
+  const facts = await readFacts(tx, targets);
+  refuseStructure(targets, facts);
+  const later = await findLaterWrites(tx, undos);
+  if (request.onLaterWrites === undefined || request.onLaterWrites === "refuse")
+    refuseLaterWrites(request.backfill, later);
+  const undoing = await inOrder(tx, undos, points, facts);
+  const datasets = await carryOut(tx, undoing);
+  for (const { undo } of undoing) await verifyUndo(tx, undo);
+  return finish(tx, request, datasets, later);
+}
+
+async function requirePromoted(tx: Tx, backfill: string): Promise<void> {
+  const row = await lockBackfill(tx, backfill);
+  if (row?.state === "promoted") return;
+  if (row === undefined) throw new RederiveError("not_found", `there is no backfill ${backfill}`);
+  const gone = row.state === "finalized";
+  throw new RederiveError(
+    gone ? "restore_point_gone" : "wrong_state",
+    gone
+      ? `backfill ${backfill} was finalized and its before-images were dropped; plan a new backfill instead`
+      : `backfill ${backfill} is ${row.state}; only a promoted one can be rolled back`,
+    { details: { backfill, state: row.state } },
+  );
+}
+
+async function prepare(tx: Tx, request: Rollback, input: MergeInput, points: readonly RestorePoint[]): Promise<Undo> {
+  const point = points.find(({ dataset }) => dataset === input.derived.name);
+  if (point === undefined) {
+    throw new RederiveError(
+      "restore_point_gone",
+      `${input.derived.name} has no restore point in backfill ${request.backfill}`,
+    );
+  }
+  return {
+    target: await restrictToKept(tx, await loadTarget(tx, input)),
+    wasEmpty: point.wasEmpty,
+    writtenBy: point.writtenBy,
+    partitions: rangesOfRows(await stampedPartitions(tx, request.backfill, input.derived.name)),
+    onLaterWrites: request.onLaterWrites ?? "refuse",
+  };
+}
+
+async function findLaterWrites(tx: Tx, undos: readonly Undo[]): Promise<LaterRows[]> {
+  const later: LaterRows[] = [];
+  for (const undo of undos) later.push(await markLaterWrites(tx, undo));
+  return later.filter(({ changed }) => changed > 0);
+}
+
+function refuseLaterWrites(backfill: string, later: readonly LaterRows[]): void {
+  if (later.length === 0) return;
+  const what = later.map(
+    ({ dataset, changed, samples }) =>
+      `${changed} rows of ${dataset} (${samples.map((key) => JSON.stringify(key)).join(", ")})`,
+  );
+  throw new RederiveError(
+    "live_writes_since_promotion",
+    `${what.join("; ")} were written after backfill ${backfill} was promoted, and a rollback would overwrite them; ` +
+      'roll back with the policy "keep" to leave them as they are, or "overwrite" to lose them',
+    { details: { backfill, datasets: later } },
+  );
+}
+
+/** Parents before their children, with the rows marked that swap unique values back. */
+async function inOrder(
+  tx: Tx,
+  undos: readonly Undo[],
+  points: readonly RestorePoint[],
+  facts: Preflight,
+): Promise<Undoing[]> {
+  const ordered = inForeignKeyOrder(
+    undos.map((undo) => undo.target),
+    facts,
+  );
+  const hasUpdates = points.some((point) => point.updated > 0);
+  const undoing: Undoing[] = [];
+  const problems: string[] = [];
+  for (const target of ordered) {
+    const undo = undos.find((candidate) => candidate.target === target) as Undo;
+    const point = points.find(({ dataset }) => dataset === target.dataset) as RestorePoint;
+    const own = factsOf(facts, target);
+    const rewrites = point.updated === 0 ? 0 : await resolveSwaps(tx, target, own, undoneUpdates(undo));
+    // What was inserted is deleted now. A key that passes updates on was refused when the promotion made them.
+    problems.push(...(await rowProblems(tx, target, own, { deletes: point.inserted, updates: 0, rewrites })));
+    undoing.push({ undo, point, deletesLast: hasUpdates && isReferencedWithin(target, ordered, facts) });
+  }
+  refuseIfAny(problems);
+  return undoing;
+}
+
+/** The same order as a promotion's: early deletes, then parents before children, then late deletes. */
+async function carryOut(tx: Tx, undoing: readonly Undoing[]): Promise<MergeCounts[]> {
+  const deleted = new Map<string, number>();
+  const remove = async (last: boolean) => {
+    for (const { undo, deletesLast } of [...undoing].reverse()) {
+      if (deletesLast === last) deleted.set(undo.target.dataset, await undoInserts(tx, undo));
+    }
+  };
+  await remove(false);
+  const written = [];
+  for (const { undo } of undoing) {
+    const updated = await undoUpdates(tx, undo);
+    const { inserted, rewritten } = await undoDeletes(tx, undo);
+    written.push({ dataset: undo.target.dataset, inserted, updated: updated + rewritten });
+  }
+  await remove(true);
+  await checkDeferred(tx);
+  return written.map((counts) => ({ ...counts, deleted: deleted.get(counts.dataset) ?? 0 }));
+}
+
+async function finish(
+  tx: Tx,
+  request: Rollback,
+  datasets: readonly MergeCounts[],
+  later: readonly LaterRows[],
+): Promise<MergeReport> {
+  await restorePointers(tx, request.backfill);
+  await deleteRestorePoints(tx, request.backfill);
+  for (const { restorePoint } of request.datasets) await dropTable(tx, restorePoint);
+  await markRolledBack(tx, request.backfill, request.reason);
+  const report: MergeReport = { backfill: request.backfill, state: "rolled_back", datasets };
+  await request.audit(tx, report, later);
+  return report;
+}

@@ -1,0 +1,99 @@
+/**
+ * Tables `live` and `live_before`: which stamp each live partition comes from.
+ *
+ * A promotion first copies the pointers that it is going to replace, so that a rollback can put exactly those back.
+ * All of it happens in the promotion's transaction: pointers and rows change at one instant.
+ */
+import { fromMultirange, type Ranges, toMultirange } from "../catalog/ranges.ts";
+import type { Tx } from "../tx.ts";
+
+/** One done task: a partition and the number of rows in its candidate. */
+export interface StampedPartition {
+  readonly partition: number;
+  readonly rows: number;
+}
+
+/** The partitions that a backfill computed (tasks found `unchanged` are not among them), in order. */
+export async function stampedPartitions(tx: Tx, backfill: string, dataset: string): Promise<StampedPartition[]> {
+  return tx.query<StampedPartition>(
+    `select t.partition::float8 as partition, s.rows_written::float8 as rows
+     from rederive.task t join rederive.stamp s on s.task = t.id
+     where t.backfill = $1::text and t.dataset = $2::text and t.state = 'done'
+     order by t.partition`,
+    [backfill, dataset],
+  );
+}
+
+/** Points the computed partitions of a dataset at the stamps of this backfill. */
+export async function publishStamps(tx: Tx, backfill: string, dataset: string): Promise<void> {
+  await tx.query(
+    `insert into rederive.live_before (backfill, dataset, partition, prior)
+     select t.backfill, t.dataset, t.partition, to_jsonb(l)
+     from rederive.task t
+     join rederive.stamp s on s.task = t.id
+     left join rederive.live l on l.dataset = t.dataset and l.partition = t.partition
+     where t.backfill = $1::text and t.dataset = $2::text and t.state = 'done'`,
+    [backfill, dataset],
+  );
+  await tx.query(
+    `insert into rederive.live (dataset, partition, stamp, backfill, fingerprint, output_hash, rows)
+     select s.dataset, s.partition, s.id, s.backfill, s.fingerprint, s.output_hash, s.rows_written
+     from rederive.task t join rederive.stamp s on s.task = t.id
+     where t.backfill = $1::text and t.dataset = $2::text and t.state = 'done'
+     on conflict (dataset, partition) do update set
+       stamp = excluded.stamp, backfill = excluded.backfill, fingerprint = excluded.fingerprint,
+       output_hash = excluded.output_hash, rows = excluded.rows, unchanged = false, promoted_at = now()`,
+    [backfill, dataset],
+  );
+}
+
+/** Content proved equal under a newer fingerprint: the pointers stay, and say so. */
+export async function publishUnchanged(
+  tx: Tx,
+  args: { backfill: string; dataset: string; partitions: Ranges; fingerprint: string },
+): Promise<void> {
+  const params = [args.backfill, args.dataset, toMultirange(args.partitions)];
+  await tx.query(
+    `insert into rederive.live_before (backfill, dataset, partition, prior)
+     select $1::text, dataset, partition, to_jsonb(l) from rederive.live l
+     where dataset = $2::text and $3::text::int8multirange @> partition
+     on conflict do nothing`,
+    params,
+  );
+  await tx.query(
+    `update rederive.live set fingerprint = $3::text, unchanged = true
+     where dataset = $1::text and $2::text::int8multirange @> partition`,
+    [args.dataset, toMultirange(args.partitions), args.fingerprint],
+  );
+}
+
+/** Partitions whose tasks came out as `unchanged`, and the fingerprint that their live content now has. */
+export async function unchangedTasks(
+  tx: Tx,
+  backfill: string,
+): Promise<{ dataset: string; partitions: Ranges; fingerprint: string }[]> {
+  const rows = await tx.query<{ dataset: string; partitions: string; fingerprint: string }>(
+    `select t.dataset, range_agg(int8range(t.partition, t.partition + 1))::text as partitions, d.fingerprint
+     from rederive.task t join rederive.backfill_dataset d using (backfill, dataset)
+     where t.backfill = $1::text and t.state = 'unchanged'
+     group by t.dataset, d.fingerprint`,
+    [backfill],
+  );
+  return rows.map((row) => ({ ...row, partitions: fromMultirange(row.partitions) }));
+}
+
+/** Puts back the pointers that the promotion replaced, and forgets them. */
+export async function restorePointers(tx: Tx, backfill: string): Promise<void> {
+  await tx.query(
+    `delete from rederive.live l using rederive.live_before b
+     where b.backfill = $1::text and b.dataset = l.dataset and b.partition = l.partition`,
+    [backfill],
+  );
+  await tx.query(
+    `insert into rederive.live
+     select (jsonb_populate_record(null::rederive.live, b.prior)).*
+     from rederive.live_before b where b.backfill = $1::text and b.prior is not null`,
+    [backfill],
+  );
+  await tx.query("delete from rederive.live_before where backfill = $1::text", [backfill]);
+}
