@@ -8,13 +8,12 @@ import { RederiveError, sqlState } from "../errors.ts";
 import { redactText } from "./redact.ts";
 
 export type { Logger } from "pino";
-export type LogLevel = "fatal" | "error" | "warn" | "info" | "debug" | "trace" | "silent";
 
 export interface LogOptions {
   /** Which process writes: web, worker, planner. */
   readonly name: string;
-  /** Default: info. */
-  readonly level?: LogLevel;
+  /** A pino level, or silent. Default: info. */
+  readonly level?: string;
   /** Default: standard error. */
   readonly destination?: DestinationStream;
 }

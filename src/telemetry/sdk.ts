@@ -17,17 +17,18 @@ export interface TelemetryOptions {
   readonly variables: Readonly<Record<string, string | undefined>>;
   /** Keep metrics for `/metrics` in this process; default: in the role web alone. */
   readonly scrape?: boolean;
+  /** How long `shutdown` waits for a collector. Default 5,000. */
+  readonly flushMs?: number;
 }
 
 export interface Telemetry {
   /** The metrics in Prometheus' text format; undefined where this process does not keep them. */
   readonly prometheus: (() => Promise<string>) | undefined;
-  /** Sends what is still buffered, waiting 5 s at most. */
+  /** Sends what is still buffered, waiting `flushMs` at most. */
   shutdown(): Promise<void>;
 }
 
 const off: Telemetry = { prometheus: undefined, shutdown: async () => {} };
-const shutdownMs = 5_000;
 
 export async function startTelemetry(options: TelemetryOptions): Promise<Telemetry> {
   const wishes = telemetryWishes(options.variables);
@@ -47,7 +48,7 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
     ...(await metricReaders(wishes.metrics, scraping?.reader, options.variables)),
   });
   sdk.start();
-  return { prometheus: scraping?.text, shutdown: () => within(shutdownMs, sdk.shutdown()) };
+  return { prometheus: scraping?.text, shutdown: () => within(options.flushMs ?? 5_000, sdk.shutdown()) };
 }
 
 /** Whether the variables ask for anything: an exporter other than none, or an endpoint to send to. */

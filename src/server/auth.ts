@@ -1,0 +1,69 @@
+/**
+ * Who sent a request. Programs send `Authorization: Bearer rdv_…`. A browser opening a page for reading may send the
+ * same token as the password of HTTP Basic (any user name); Basic is not accepted elsewhere, because a browser sends
+ * it by itself and so on behalf of any page.
+ *
+ * In development, and only there, a request made on this machine without credentials is a local admin's.
+ */
+import type { Request, RequestHandler, Response } from "express";
+import { RederiveError } from "../errors.ts";
+import { type Actor, authorize, type UseCase } from "../governance/roles.ts";
+import { isLocal } from "./guard.ts";
+import type { RederivePort } from "./port.ts";
+
+export interface AuthOptions {
+  /** Accept the token as the password of HTTP Basic. */
+  readonly basic: boolean;
+  /** False switches the local admin of development off. */
+  readonly localAdmin: boolean;
+}
+
+const localAdmin: Actor = { name: "local", role: "admin" };
+
+/** Sets the actor of the request, or answers 401 with how to authenticate. */
+export function authenticated(rederive: RederivePort, options: AuthOptions): RequestHandler {
+  return async (request, response, next) => {
+    const actor = await actorOf(rederive, request, options);
+    if (actor === undefined) {
+      // One value a scheme; a browser asks for a password when it sees Basic.
+      const schemes = options.basic
+        ? ['Basic realm="rederive", charset="UTF-8"', 'Bearer realm="rederive"']
+        : ['Bearer realm="rederive"'];
+      response.setHeader("WWW-Authenticate", schemes);
+      throw new RederiveError("unauthenticated", "send a valid API token as Authorization: Bearer rdv_…");
+    }
+    response.locals["actor"] = actor;
+    next();
+  };
+}
+
+/** Answers 403 unless the actor's role allows the use case. */
+export function allowed(useCase: UseCase): RequestHandler {
+  return (_request, response, next) => {
+    authorize(currentActor(response), useCase);
+    next();
+  };
+}
+
+/** The actor that `authenticated` found. */
+export function currentActor(response: Response): Actor {
+  return response.locals["actor"] as Actor;
+}
+
+async function actorOf(rederive: RederivePort, request: Request, options: AuthOptions): Promise<Actor | undefined> {
+  const header = request.headers.authorization;
+  if (header === undefined) {
+    const mayBeLocal = options.localAdmin && rederive.settings.environment === "development";
+    return mayBeLocal && isLocal(request) ? localAdmin : undefined;
+  }
+  const token = tokenIn(header, options.basic);
+  return token === undefined ? undefined : await rederive.authenticate(token);
+}
+
+function tokenIn(header: string, basic: boolean): string | undefined {
+  const [, scheme = "", value = ""] = /^(\S+) +(\S+)$/.exec(header) ?? [];
+  if (scheme.toLowerCase() === "bearer") return value;
+  if (!basic || scheme.toLowerCase() !== "basic") return undefined;
+  const credentials = Buffer.from(value, "base64").toString("utf8");
+  return credentials.slice(credentials.indexOf(":") + 1);
+}

@@ -1,0 +1,139 @@
+/**
+ * The HTTP server: `/api/v1`, the queue board under `/queues`, `/healthz`, `/readyz` and `/metrics`.
+ *
+ * `createApp` gives an Express application to mount in another one, at any path; it answers its own paths alone.
+ * `startServer` listens. Open are `/healthz` and `/readyz`; everything else asks for a token.
+ */
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import express, { type Express, type RequestHandler } from "express";
+import type { Logger } from "pino";
+import { RederiveError } from "../errors.ts";
+import { createLog } from "../telemetry/log.ts";
+import { allowed, authenticated } from "./auth.ts";
+import { queueBoard } from "./board.ts";
+import { isLocal, noStore, onlyReading, prepareRequest, refuseCrossSite, securityHeaders } from "./guard.ts";
+import { healthz, metricsPage, readyz } from "./health.ts";
+import type { RederivePort } from "./port.ts";
+import { problemHandler } from "./problem.ts";
+import { apiRoot } from "./route.ts";
+import { routerOf } from "./router.ts";
+import { routes } from "./routes.ts";
+
+export type { RederivePort } from "./port.ts";
+
+export interface AppOptions {
+  /** Default: JSON lines on standard error. */
+  readonly log?: Logger;
+  /** Gives the text behind `/metrics` (see `startTelemetry`); without it the page is 404. */
+  readonly metrics?: (() => Promise<string>) | undefined;
+  /** In development, requests from this machine act as a local admin. Default true; production never does. */
+  readonly localAdmin?: boolean;
+}
+
+export interface ServerOptions extends AppOptions {
+  /** Default: the settings' host. */
+  readonly host?: string;
+  /** Default: the settings' port; 0 takes a free one. */
+  readonly port?: number;
+  /** How long `close` waits for running requests. Default 10,000. */
+  readonly drainMs?: number;
+}
+
+export interface RunningServer {
+  /** For example http://127.0.0.1:3000 */
+  readonly url: string;
+  /** Takes no new requests, lets running ones end within `drainMs`, then cuts the rest. Idempotent. */
+  close(): Promise<void>;
+}
+
+export function createApp(rederive: RederivePort, options: AppOptions = {}): Express {
+  const log = options.log ?? createLog({ name: "web" });
+  const localAdmin = options.localAdmin ?? true;
+  const app = express();
+  app.disable("x-powered-by");
+  app.use([apiRoot, "/queues", "/healthz", "/readyz", "/metrics"], prepareRequest, securityHeaders);
+
+  app.use("/healthz", onlyReading, atItsRoot(healthz));
+  app.use("/readyz", onlyReading, atItsRoot(readyz(rederive, log)));
+  app.use(
+    "/metrics",
+    onlyReading,
+    exceptLocally(authenticated(rederive, { basic: true, localAdmin }), allowed("metrics.read")),
+  );
+  app.use("/metrics", atItsRoot(metricsPage(options.metrics)));
+
+  app.use(apiRoot, noStore, refuseCrossSite, authenticated(rederive, { basic: false, localAdmin }));
+  app.use(apiRoot, routerOf(routes, rederive));
+
+  app.use("/queues", authenticated(rederive, { basic: true, localAdmin }), allowed("queue.read"), onlyReading);
+  app.use("/queues", queueBoard(rederive.queues), nowhere);
+
+  app.use(problemHandler(log));
+  return app;
+}
+
+export async function startServer(rederive: RederivePort, options: ServerOptions = {}): Promise<RunningServer> {
+  const log = options.log ?? createLog({ name: "web" });
+  const app = express();
+  app.disable("x-powered-by");
+  app.use(createApp(rederive, { ...options, log }), prepareRequest, securityHeaders, nowhere, problemHandler(log));
+  // Slow senders are cut off; how long a use case takes is not limited.
+  const server = createServer({ requestTimeout: 30_000, headersTimeout: 15_000 }, app);
+  await listen(server, options.port ?? rederive.settings.server.port, options.host ?? rederive.settings.server.host);
+  const url = urlOf(server.address() as AddressInfo);
+  log.info({ url }, "listening");
+  let closing: Promise<void> | undefined;
+  return {
+    url,
+    close: () => {
+      closing ??= drain(server, options.drainMs ?? 10_000);
+      return closing;
+    },
+  };
+}
+
+function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const taken = error.code === "EADDRINUSE";
+      const advice = taken
+        ? "is in use; choose another with PORT or --port"
+        : `cannot be used (${error.code ?? error.message})`;
+      reject(new RederiveError("configuration", `port ${port} on ${host} ${advice}`, { cause: error }));
+    });
+    server.listen(port, host, () => resolve());
+  });
+}
+
+async function drain(server: Server, drainMs: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  // A connection turns idle when its last request ends, and clients keep idle ones for their next.
+  const sweep = setInterval(() => server.closeIdleConnections(), 50);
+  const deadline = setTimeout(() => server.closeAllConnections(), drainMs);
+  await closed;
+  clearInterval(sweep);
+  clearTimeout(deadline);
+}
+
+function urlOf({ address, family, port }: AddressInfo): string {
+  return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+}
+
+const nowhere: RequestHandler = () => {
+  throw new RederiveError("not_found", "there is nothing at this path");
+};
+
+/** A page has no paths below it. */
+function atItsRoot(page: RequestHandler): RequestHandler {
+  return (request, response, next) => (request.path === "/" ? page : nowhere)(request, response, next);
+}
+
+/** Scraping from this machine needs no token. */
+function exceptLocally(...checks: readonly [RequestHandler, RequestHandler]): RequestHandler {
+  const [first, second] = checks;
+  return (request, response, next) => {
+    if (isLocal(request)) next();
+    else return first(request, response, (error?: unknown) => (error ? next(error) : second(request, response, next)));
+  };
+}

@@ -1,0 +1,70 @@
+/**
+ * What the server needs of a `Rederive`: the use cases of an actor, and what authentication, readiness and the queue
+ * board read. Kept apart from the composition root so that the server can be tested and mounted with any of them.
+ */
+import type { Queue } from "bullmq";
+import type { Catalog } from "../catalog/catalog.ts";
+import type { Ranges } from "../catalog/ranges.ts";
+import type { Environment } from "../config.ts";
+import type { Actor } from "../governance/roles.ts";
+import type { Plan } from "../plan.ts";
+import type { Diff, LimitSetting, MergeReport, Status } from "../report.ts";
+import type { BackfillState } from "../states.ts";
+
+export interface RederivePort {
+  readonly settings: {
+    readonly environment: Environment;
+    readonly server: { readonly host: string; readonly port: number };
+  };
+  readonly catalog: Catalog;
+  /** Every queue: lanes, limited resources and the gate. */
+  readonly queues: readonly Queue[];
+  as(actor: Actor): ActingPort;
+  /** The actor of an API token; undefined where it is unknown, expired or revoked. */
+  authenticate(token: string): Promise<Actor | undefined>;
+  /** Probes what a request needs. Never rejects for a part that is away: it says so. */
+  readiness(): Promise<readonly Readiness[]>;
+}
+
+export interface Readiness {
+  readonly part: "postgres" | "migrations" | "redis";
+  readonly ok: boolean;
+}
+
+export interface ActingPort {
+  plan(input: PlanWish): Promise<BackfillPort>;
+  preview(input: PlanWish): Promise<Plan>;
+  backfill(id: string): Promise<BackfillPort>;
+  backfills(options?: { limit?: number; state?: BackfillState }): Promise<readonly Status[]>;
+  limits(): Promise<readonly LimitSetting[]>;
+  setLimit(name: string, limit: LimitWish, reason: string): Promise<LimitSetting>;
+}
+
+export interface BackfillPort {
+  readonly id: string;
+  readonly plan: Plan;
+  start(): Promise<Status>;
+  pause(options: { reason: string }): Promise<Status>;
+  resume(options: { reason: string }): Promise<Status>;
+  cancel(options: { reason: string }): Promise<Status>;
+  retry(options: { reason: string; dataset?: string; partitions?: readonly string[] }): Promise<Status>;
+  status(): Promise<Status>;
+  diff(options?: { samples?: number }): Promise<Diff>;
+  promote(options: { reason: string }): Promise<MergeReport>;
+  rollback(options: { reason: string; onLaterWrites?: LaterWrites }): Promise<MergeReport>;
+}
+
+export type LaterWrites = "refuse" | "overwrite" | "keep";
+
+export interface PlanWish {
+  datasets?: string[];
+  window?: { from: string; to: string };
+  partitions?: Ranges;
+  changes?: boolean;
+  reason: string;
+}
+
+export interface LimitWish {
+  rate?: { max: number; perMs: number } | null;
+  concurrency?: number | null;
+}

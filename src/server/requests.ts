@@ -1,0 +1,119 @@
+/**
+ * What the API accepts, as strict schemas: an unknown field is refused, and every text has a length and an alphabet,
+ * so that nothing but known identifiers and free reasons gets further in.
+ */
+import { z } from "zod";
+import { type BackfillState, backfillTransitions } from "../states.ts";
+
+/** Schemas with a name of their own in the OpenAPI document. */
+export const components = z.registry<{ id: string }>();
+
+const backfillStates = Object.keys(backfillTransitions) as [BackfillState, ...BackfillState[]];
+
+// Postgres text cannot hold NUL, and other control characters only deceive readers of the audit trail.
+const hasNoControls = (text: string) => !/[^\P{Cc}\n\r\t]/u.test(text);
+
+const reason = z
+  .string()
+  .trim()
+  .min(1, "say why; it goes into the audit trail")
+  .max(1_000)
+  .refine(hasNoControls, "control characters are not allowed")
+  .describe("Why; shown to people and kept in the audit trail");
+
+const datasetName = z
+  .string()
+  .regex(/^[a-z0-9_.]{1,40}$/, "a dataset name is 1 to 40 of a-z, 0-9, _ and .")
+  .describe("The name of a dataset of the catalog");
+
+const ranges = z
+  .array(z.tuple([z.int(), z.int()]).refine(([from, to]) => from < to, "a range is [from, to) with from below to"))
+  .min(1)
+  .max(1_000)
+  .describe("Half-open ranges of partition ordinals");
+
+/** An ISO date or instant, or a number for range schemes; the partition scheme says what fits. */
+const bound = z.string().regex(/^[0-9A-Za-z:.+-]{1,40}$/, "a bound is an ISO date, an ISO instant or a number");
+
+export const noFields = z.strictObject({});
+
+export const backfillPath = z.strictObject({
+  id: z
+    .string()
+    .regex(/^bf_[0-9a-z]{4,11}$/, "a backfill id looks like bf_7k3m9x2q4d")
+    .describe("Backfill id"),
+});
+
+export const limitPath = z.strictObject({ name: datasetName.describe("A dataset or a shared resource with limits") });
+
+const wholeNumber = (text: string, maximum: number) =>
+  z
+    .string()
+    .regex(/^\d{1,9}$/, "must be a whole number")
+    .transform(Number)
+    .pipe(z.int().min(1).max(maximum))
+    .describe(`${text}, 1 to ${maximum}`);
+
+export const listQuery = z.strictObject({
+  limit: z.exactOptional(wholeNumber("How many, newest first; default 50", 200)),
+  state: z.exactOptional(z.enum(backfillStates).describe("Only backfills in this state")),
+});
+
+export const diffQuery = z.strictObject({
+  samples: z.exactOptional(wholeNumber("Differing rows to show of each dataset; none by default", 100)),
+});
+
+export const planBody = z
+  .strictObject({
+    datasets: z.exactOptional(
+      z.array(datasetName).min(1).max(1_000).describe("Recompute these and what depends on them"),
+    ),
+    window: z.exactOptional(
+      z.strictObject({ from: bound, to: bound }).describe("Half-open; must fall on partition boundaries"),
+    ),
+    partitions: z.exactOptional(ranges),
+    changes: z.exactOptional(z.boolean().describe("Recompute what changed since it was last promoted")),
+    reason,
+  })
+  .register(components, { id: "PlanRequest" });
+
+export const startBody = z
+  .strictObject({ reason: z.exactOptional(reason) })
+  .register(components, { id: "StartRequest" });
+
+export const reasonBody = z.strictObject({ reason }).register(components, { id: "ReasonRequest" });
+
+const partitionLabel = z.string().min(1).max(100).refine(hasNoControls, "control characters are not allowed");
+
+export const retryBody = z
+  .strictObject({
+    reason,
+    dataset: z.exactOptional(datasetName),
+    partitions: z.exactOptional(z.array(partitionLabel).min(1).max(10_000).describe("Labels such as 2001-01-31")),
+  })
+  .register(components, { id: "RetryRequest" });
+
+export const rollbackBody = z
+  .strictObject({
+    reason,
+    onLaterWrites: z.exactOptional(
+      z.enum(["refuse", "overwrite", "keep"]).describe("For rows that changed since the promotion; default refuse"),
+    ),
+  })
+  .register(components, { id: "RollbackRequest" });
+
+export const limitBody = z
+  .strictObject({
+    rate: z.exactOptional(
+      z
+        .strictObject({ max: z.int().min(1).max(1_000_000), perMs: z.int().min(1).max(86_400_000) })
+        .nullable()
+        .describe("At most `max` task starts in `perMs` milliseconds, over the whole fleet; null lifts it"),
+    ),
+    concurrency: z.exactOptional(
+      z.int().min(1).max(100_000).nullable().describe("Tasks running at a time, over the whole fleet; null lifts it"),
+    ),
+    reason,
+  })
+  .refine((body) => body.rate !== undefined || body.concurrency !== undefined, "give rate, concurrency or both")
+  .register(components, { id: "LimitRequest" });

@@ -1,0 +1,234 @@
+/**
+ * What the API answers, for the OpenAPI document. Each schema is typed as the report that it describes, so a report
+ * that changes without its schema does not compile.
+ */
+import { z } from "zod";
+import type { Range } from "../catalog/ranges.ts";
+import type { Plan, PlanRequest, Step } from "../plan.ts";
+import type {
+  CheckOutcome,
+  DatasetDiff,
+  DatasetStatus,
+  Diff,
+  LimitSetting,
+  MergeReport,
+  Status,
+  TaskCounts,
+  Trouble,
+} from "../report.ts";
+import { type BackfillState, backfillTransitions, type TaskState, taskTransitions } from "../states.ts";
+import type { CatalogGraph } from "./graph.ts";
+import type { Problem } from "./problem.ts";
+import { components } from "./requests.ts";
+
+const count = z.int().min(0);
+const instant = z.string().describe("ISO instant");
+const backfillState = z.enum(Object.keys(backfillTransitions) as [BackfillState, ...BackfillState[]]);
+const taskState = z.enum(Object.keys(taskTransitions) as [TaskState, ...TaskState[]]);
+const severity = z.enum(["error", "warn"]);
+const textRow = z.record(z.string(), z.string().nullable());
+const range: z.ZodType<Range> = z.tuple([z.int(), z.int()]);
+const ranges = z.array(range).describe("Half-open ranges of partition ordinals");
+
+const taskCounts: z.ZodType<TaskCounts> = z.record(taskState, count).register(components, { id: "TaskCounts" });
+
+const datasetStatus: z.ZodType<DatasetStatus> = z.object({
+  dataset: z.string(),
+  tasks: taskCounts,
+  held: z.boolean(),
+  holdReason: z.exactOptional(z.string()),
+  rows: count.describe("Rows written into the candidate so far"),
+});
+
+const trouble: z.ZodType<Trouble> = z.object({
+  dataset: z.string(),
+  partition: z.string(),
+  ordinal: z.int(),
+  state: taskState,
+  attempts: count,
+  error: z.object({ code: z.string(), message: z.string() }),
+});
+
+const checkOutcome: z.ZodType<CheckOutcome> = z.object({
+  dataset: z.string(),
+  partition: z.string().nullable(),
+  name: z.string(),
+  severity,
+  failures: count,
+  evidence: z.object({ message: z.string(), rows: z.array(textRow) }),
+});
+
+export const status: z.ZodType<Status> = z
+  .object({
+    backfill: z.string(),
+    planHash: z.string(),
+    state: backfillState,
+    stateReason: z.string().nullable(),
+    reason: z.string(),
+    requestedBy: z.string(),
+    createdAt: instant,
+    startedAt: instant.nullable(),
+    finishedAt: instant.nullable(),
+    tasks: taskCounts,
+    total: count,
+    datasets: z.array(datasetStatus),
+    troubles: z.array(trouble),
+    failedChecks: z.array(checkOutcome),
+    seconds: z.number(),
+    workers: count,
+  })
+  .register(components, { id: "Status" });
+
+export const statusList: z.ZodType<{ readonly backfills: readonly Status[] }> = z
+  .object({ backfills: z.array(status) })
+  .register(components, { id: "StatusList" });
+
+const datasetDiff: z.ZodType<DatasetDiff> = z.object({
+  dataset: z.string(),
+  added: count,
+  removed: count,
+  changed: count,
+  unchanged: count,
+  columns: z.record(z.string(), count),
+  samples: z.array(
+    z.object({ kind: z.enum(["added", "removed", "changed"]), before: textRow.nullable(), after: textRow.nullable() }),
+  ),
+});
+
+export const diff: z.ZodType<Diff> = z
+  .object({ backfill: z.string(), datasets: z.array(datasetDiff) })
+  .register(components, { id: "Diff" });
+
+export const mergeReport: z.ZodType<MergeReport> = z
+  .object({
+    backfill: z.string(),
+    state: backfillState,
+    datasets: z.array(z.object({ dataset: z.string(), inserted: count, updated: count, deleted: count })),
+  })
+  .register(components, { id: "MergeReport" });
+
+export const limitSetting: z.ZodType<LimitSetting> = z
+  .object({
+    name: z.string(),
+    rate: z.object({ max: count, perMs: count }).nullable(),
+    concurrency: count.nullable(),
+  })
+  .register(components, { id: "LimitSetting" });
+
+export const limitList: z.ZodType<{ readonly limits: readonly LimitSetting[] }> = z
+  .object({ limits: z.array(limitSetting) })
+  .register(components, { id: "LimitList" });
+
+const planRequest: z.ZodType<PlanRequest> = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("changes"), datasets: z.exactOptional(z.array(z.string())) }),
+  z.object({
+    kind: z.literal("datasets"),
+    datasets: z.array(z.string()),
+    window: z.exactOptional(z.object({ from: z.string(), to: z.string() })),
+    partitions: z.exactOptional(ranges),
+  }),
+]);
+
+const stepFields = {
+  dataset: z.string(),
+  partitions: ranges,
+  reason: z.string(),
+  why: z.array(
+    z.object({
+      code: z.enum([
+        ...(["requested", "definition_changed", "never_computed", "upstream_recomputed"] as const),
+        ...(["up_to_date", "outside_window", "no_input"] as const),
+      ]),
+      partitions: ranges,
+      because: z.exactOptional(z.string()),
+    }),
+  ),
+};
+
+const step: z.ZodType<Step> = z.discriminatedUnion("action", [
+  z.object({
+    action: z.literal("recompute"),
+    ...stepFields,
+    transform: z.enum(["select", "map", "fold"]),
+    version: z.int(),
+    fingerprint: z.string(),
+    definition: z.string(),
+    key: z.array(z.string()),
+    ownedColumns: z.array(z.string()),
+    criticality: count,
+  }),
+  z.object({ action: z.literal("reuse"), ...stepFields }),
+  z.object({ action: z.literal("skip"), ...stepFields }),
+]);
+
+export const plan: z.ZodType<Plan> = z
+  .object({
+    hash: z.string().describe("SHA-256 of the decision's canonical JSON"),
+    decision: z.object({
+      format: z.literal(1),
+      request: planRequest,
+      requestReason: z.string(),
+      environment: z.string(),
+      pins: z.record(z.string(), z.string()),
+      basis: z.string(),
+      steps: z.array(step),
+      unchanged: z.array(z.object({ dataset: z.string(), partitions: ranges, fingerprint: z.string() })),
+      guarantees: z.object({
+        promotion: z.literal("one transaction"),
+        rollback: z.literal("until finalized"),
+        hashAlgorithm: z.string(),
+      }),
+    }),
+    forecast: z.object({ tasks: count, seconds: z.exactOptional(z.number()), warnings: z.array(z.string()) }),
+  })
+  .register(components, { id: "Plan" });
+
+/** A plan that was stored and waits to be started. */
+export const plannedBackfill: z.ZodType<{ readonly backfill: string; readonly plan: Plan }> = z
+  .object({ backfill: z.string(), plan })
+  .register(components, { id: "PlannedBackfill" });
+
+export const catalogGraph: z.ZodType<CatalogGraph> = z
+  .object({
+    datasets: z.array(
+      z.object({
+        name: z.string(),
+        kind: z.enum(["source", "derived"]),
+        table: z.string(),
+        partitions: z.string(),
+        version: z.exactOptional(z.int()),
+        transform: z.exactOptional(z.string()),
+        key: z.exactOptional(z.array(z.string())),
+        inputs: z.array(z.object({ name: z.string(), dataset: z.string(), mapping: z.string() })),
+        checks: z.array(z.object({ name: z.string(), severity })),
+        description: z.exactOptional(z.string()),
+        owner: z.exactOptional(z.string()),
+      }),
+    ),
+    exposures: z.array(
+      z.object({
+        name: z.string(),
+        reads: z.array(z.string()),
+        criticality: z.enum(["low", "medium", "high", "critical"]),
+        description: z.exactOptional(z.string()),
+        owner: z.exactOptional(z.string()),
+      }),
+    ),
+  })
+  .register(components, { id: "CatalogGraph" });
+
+export const openApiDocument: z.ZodType<Record<string, unknown>> = z
+  .record(z.string(), z.unknown())
+  .register(components, { id: "OpenApiDocument" });
+
+export const problem = z
+  .object({
+    type: z.string().describe("A URN that ends with the code"),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    code: z.string().describe("Stable; for programs"),
+    traceId: z.string().describe("Joins the answer to the server's log and trace"),
+    details: z.exactOptional(z.record(z.string(), z.unknown())),
+  } satisfies Record<keyof Problem, z.ZodType>)
+  .register(components, { id: "Problem" });

@@ -1,0 +1,104 @@
+/**
+ * Makes Express routes from the table. Each request passes the same steps: role, content type, body, validation, use
+ * case inside a span, answer. Authentication and origin were checked before (see index.ts).
+ */
+
+import { SpanKind } from "@opentelemetry/api";
+import express, { type Request, type RequestHandler, type Response, Router } from "express";
+import type { z } from "zod";
+import { RederiveError } from "../errors.ts";
+import { currentTraceId, withSpan } from "../telemetry/spans.ts";
+import { allowed, currentActor } from "./auth.ts";
+import type { RederivePort } from "./port.ts";
+import { HttpError } from "./problem.ts";
+import { apiRoot, type Route } from "./route.ts";
+
+const largestBody = 256 * 1024;
+const parseBody = express.json({ limit: largestBody, type: "application/json" });
+
+export function routerOf(routes: readonly Route[], rederive: RederivePort): Router {
+  const router = Router({ caseSensitive: true, strict: true });
+  for (const route of routes) {
+    const steps: RequestHandler[] = [allowed(route.useCase)];
+    if (route.method !== "get") steps.push(onlyJson, parseBody);
+    router[route.method](route.at, ...steps, answerWith(route, rederive));
+  }
+  for (const at of new Set(routes.map((route) => route.at))) router.all(at, otherMethod(routes, at));
+  router.use(() => {
+    throw new RederiveError("not_found", `the API has no such path; ${apiRoot}/openapi.json lists those that it has`);
+  });
+  return router;
+}
+
+function answerWith(route: Route, rederive: RederivePort): RequestHandler {
+  return async (request, response) => {
+    const call = {
+      rederive,
+      actor: currentActor(response),
+      path: parsed(route.path, request.params, "path"),
+      query: parsed(route.query, request.query, "query"),
+      // A method without a body was not given one to parse.
+      body: parsed(route.body, (request.body as unknown) ?? {}, "body"),
+    };
+    const result = await traced(route, request, response, () => route.run(call));
+    if (route.location) response.setHeader("Location", `${request.baseUrl}${route.location(result)}`);
+    response.status(route.status ?? 200).json(result);
+  };
+}
+
+/** The span continues the client's trace; its id becomes the one that problem documents name. */
+async function traced(
+  route: Route,
+  request: Request,
+  response: Response,
+  run: () => Promise<unknown>,
+): Promise<unknown> {
+  const method = request.method;
+  const attributes = {
+    "http.request.method": method,
+    "http.route": `${apiRoot}${route.at}`,
+    "url.path": request.baseUrl + request.path,
+    "user.name": currentActor(response).name,
+  };
+  const settings = { kind: SpanKind.SERVER, traceparent: request.get("traceparent") };
+  return await withSpan(
+    `${method} ${apiRoot}${route.at}`,
+    attributes,
+    async () => {
+      response.locals["traceId"] = currentTraceId() ?? response.locals["traceId"];
+      return await run();
+    },
+    settings,
+  );
+}
+
+/** A body must say that it is JSON: a form of another site can be sent without the browser asking us first. */
+const onlyJson: RequestHandler = (request, _response, next) => {
+  const hasBody =
+    request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0;
+  if (!hasBody || request.is("application/json")) next();
+  else next(new HttpError("unsupported_media_type", "send the body as JSON with Content-Type: application/json"));
+};
+
+function otherMethod(routes: readonly Route[], at: string): RequestHandler {
+  const methods = routes.filter((route) => route.at === at).map((route) => route.method.toUpperCase());
+  const allow = methods.includes("GET") ? [...methods, "HEAD"] : methods;
+  return (request, response) => {
+    response.setHeader("Allow", allow.join(", "));
+    throw new HttpError("method_not_allowed", `${request.method} is not allowed here; use ${allow.join(" or ")}`);
+  };
+}
+
+/** Throws `usage`, or `unknown_field` where the only fault is a surplus, with every fault named. */
+function parsed<Value>(schema: z.ZodType<Value>, input: unknown, place: "path" | "query" | "body"): Value {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  const faults = result.error.issues.map((issue) => ({
+    at: [place, ...issue.path].join("."),
+    message: issue.message,
+  }));
+  const text = faults.map((fault) => `${fault.at}: ${fault.message}`).join("; ");
+  const surplus = result.error.issues.some((issue) => issue.code === "unrecognized_keys");
+  if (surplus) throw new HttpError("unknown_field", text, { faults });
+  throw new RederiveError("usage", text, { details: { faults } });
+}

@@ -1,0 +1,253 @@
+/** A server on a free port over real tokens in a real database; the use cases answer from memory and are recorded. */
+import { randomBytes } from "node:crypto";
+import type { Queue } from "bullmq";
+import { pgTable, text } from "drizzle-orm/pg-core";
+import { pino } from "pino";
+import type { Catalog } from "../../src/catalog/catalog.ts";
+import { RederiveError } from "../../src/errors.ts";
+import { type Actor, type Role, roles } from "../../src/governance/roles.ts";
+import { authenticateToken, issueToken } from "../../src/governance/tokens.ts";
+import { makePlan, type Plan } from "../../src/plan.ts";
+import type { Status, TaskCounts } from "../../src/report.ts";
+import { type RunningServer, type ServerOptions, startServer } from "../../src/server/index.ts";
+import type { ActingPort, BackfillPort, Readiness, RederivePort } from "../../src/server/port.ts";
+import { openDatabase } from "../../src/store/postgres.ts";
+import type { Database } from "../../src/tx.ts";
+import { createTestDatabase } from "../support/postgres.ts";
+
+export interface Harness {
+  readonly url: string;
+  readonly database: Database;
+  readonly rederive: FakeRederive;
+  readonly tokens: Readonly<Record<Role, string>>;
+  /** Everything logged, as one text. */
+  readonly logged: () => string;
+  readonly server: RunningServer;
+  /** A request with a token of the role; JSON where there is a body. */
+  request(path: string, options?: RequestOptions): Promise<Response>;
+  close(): Promise<void>;
+}
+
+export interface RequestOptions {
+  readonly method?: string;
+  readonly role?: Role | "nobody";
+  readonly body?: unknown;
+  readonly headers?: Record<string, string>;
+}
+
+export interface HarnessOptions extends Partial<ServerOptions> {
+  readonly environment?: "development" | "test" | "production";
+  readonly queues?: readonly Queue[];
+}
+
+export async function startHarness(options: HarnessOptions = {}): Promise<Harness> {
+  const { environment = "production", queues = [], ...serverOptions } = options;
+  const created = await createTestDatabase();
+  const database = openDatabase(created.url, { max: 3 });
+  const rederive = new FakeRederive(database, environment, queues);
+  const lines: string[] = [];
+  const { createLog } = await import("../../src/telemetry/log.ts");
+  const log = createLog({ name: "test", destination: { write: (line: string) => lines.push(line) } });
+  const server = await startServer(rederive, { port: 0, host: "127.0.0.1", log, ...serverOptions });
+  const tokens = Object.fromEntries(
+    await Promise.all(
+      roles.map(async (role) => [role, (await issueToken(database, "test", { name: role, role })).token]),
+    ),
+  ) as Record<Role, string>;
+  return {
+    url: server.url,
+    database,
+    rederive,
+    tokens,
+    server,
+    logged: () => lines.join(""),
+    request: (path, { method = "GET", role = "admin", body, headers = {} } = {}) =>
+      fetch(server.url + path, {
+        method,
+        redirect: "manual",
+        headers: {
+          ...(role === "nobody" ? {} : { authorization: `Bearer ${tokens[role]}` }),
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+          ...headers,
+        },
+        ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+      }),
+    close: async () => {
+      await server.close();
+      await database.close();
+      await created.drop();
+    },
+  };
+}
+
+export const silentLog = pino({ level: "silent" });
+
+/** Use cases from memory: what came in is recorded, and a test may make the next one fail. */
+export class FakeRederive implements RederivePort {
+  readonly settings;
+  readonly queues: readonly Queue[];
+  readonly calls: { act: string; actor: Actor; args: unknown[] }[] = [];
+  parts: readonly Readiness[] = [
+    { part: "postgres", ok: true },
+    { part: "migrations", ok: true },
+    { part: "redis", ok: true },
+  ];
+  failure: unknown;
+  readonly #database: Database;
+
+  constructor(database: Database, environment: "development" | "test" | "production", queues: readonly Queue[]) {
+    this.#database = database;
+    this.settings = { environment, server: { host: "127.0.0.1", port: 0 } };
+    this.queues = queues;
+  }
+
+  get catalog(): Catalog {
+    return aCatalog();
+  }
+
+  async authenticate(token: string): Promise<Actor | undefined> {
+    return await authenticateToken(this.#database, token);
+  }
+
+  async readiness(): Promise<readonly Readiness[]> {
+    return this.parts;
+  }
+
+  as(actor: Actor): ActingPort {
+    const answer = async <Value>(act: string, value: Value, ...args: unknown[]): Promise<Value> => {
+      this.calls.push({ act, actor, args });
+      const failure = this.failure;
+      this.failure = undefined;
+      if (failure !== undefined) throw failure;
+      return value;
+    };
+    const setting = (name: string) => ({ name, rate: { max: 50, perMs: 1_000 }, concurrency: null });
+    return {
+      plan: (input) => answer("plan", aBackfill(answer, "bf_7k3m9x2q4d"), input),
+      preview: (input) => answer("preview", aPlan(), input),
+      backfill: async (id) => {
+        if (id !== "bf_7k3m9x2q4d") throw new RederiveError("not_found", `there is no backfill ${id}`);
+        return aBackfill(answer, id);
+      },
+      backfills: (options) => answer("backfills", [aStatus()], options),
+      limits: () => answer("limits", [setting("revenue")]),
+      setLimit: (name, limit, reason) => answer("setLimit", setting(name), name, limit, reason),
+    };
+  }
+}
+
+type Answer = <Value>(act: string, value: Value, ...args: unknown[]) => Promise<Value>;
+
+function aBackfill(answer: Answer, id: string): BackfillPort {
+  const merged = {
+    backfill: id,
+    state: "promoted" as const,
+    datasets: [{ dataset: "revenue", inserted: 1, updated: 2, deleted: 3 }],
+  };
+  return {
+    id,
+    plan: aPlan(),
+    start: () => answer("start", aStatus()),
+    pause: (input) => answer("pause", aStatus(), input),
+    resume: (input) => answer("resume", aStatus(), input),
+    cancel: (input) => answer("cancel", aStatus(), input),
+    retry: (input) => answer("retry", aStatus(), input),
+    status: () => answer("status", aStatus()),
+    diff: (options) => answer("diff", { backfill: id, datasets: [] }, options),
+    promote: (input) => answer("promote", merged, input),
+    rollback: (input) => answer("rollback", { ...merged, state: "rolled_back" as const }, input),
+  };
+}
+
+export function aPlan(): Plan {
+  const step = {
+    action: "recompute" as const,
+    dataset: "revenue",
+    partitions: [[10, 20]] as const,
+    reason: "requested",
+    why: [{ code: "requested" as const, partitions: [[10, 20]] as const }],
+    transform: "select" as const,
+    version: 2,
+    fingerprint: "f".repeat(64),
+    definition: "d".repeat(64),
+    key: ["day"],
+    ownedColumns: ["day", "cents"],
+    criticality: 4,
+  };
+  return makePlan(
+    {
+      format: 1,
+      request: { kind: "datasets", datasets: ["revenue"], window: { from: "2001-01-01", to: "2001-02-01" } },
+      requestReason: "refunds were ignored",
+      environment: "production",
+      pins: { TimeZone: "UTC" },
+      basis: "b".repeat(64),
+      steps: [step],
+      unchanged: [],
+      guarantees: { promotion: "one transaction", rollback: "until finalized", hashAlgorithm: "test" },
+    },
+    { tasks: 10, warnings: [] },
+  );
+}
+
+export function aStatus(): Status {
+  const tasks: TaskCounts = {
+    ...{ waiting: 1, ready: 2, running: 3, done: 4, unchanged: 0, stale: 0, failed: 0, quarantined: 0, cancelled: 0 },
+  };
+  return {
+    backfill: "bf_7k3m9x2q4d",
+    planHash: aPlan().hash,
+    state: "running",
+    stateReason: null,
+    reason: "refunds were ignored",
+    requestedBy: "ada",
+    createdAt: "2001-01-01T00:00:00.000Z",
+    startedAt: "2001-01-01T00:00:01.000Z",
+    finishedAt: null,
+    tasks,
+    total: 10,
+    datasets: [{ dataset: "revenue", tasks, held: false, rows: 7 }],
+    troubles: [],
+    failedChecks: [],
+    seconds: 1.5,
+    workers: 2,
+  };
+}
+
+function aCatalog(): Catalog {
+  const table = pgTable("orders", { id: text("id") });
+  const orders = { kind: "source", name: "orders", table, partitions: { kind: "whole" }, owner: "sales" };
+  const revenue = {
+    kind: "derived",
+    name: "revenue",
+    table,
+    partitions: { kind: "whole" },
+    version: 2,
+    key: [table.id],
+    owned: [table.id],
+    inputs: [{ name: "orders", dataset: orders, mapping: { kind: "lookback", partitions: 7 } }],
+    transform: { kind: "select", statement: "select id from orders", columns: ["id"] },
+    checks: [],
+    functions: [],
+    allowTriggers: [],
+    attempts: 5,
+    timeoutMs: 1_000,
+  };
+  const board = { kind: "exposure", name: "board", reads: [revenue], criticality: "critical" };
+  return {
+    datasets: new Map<string, unknown>([
+      ["orders", orders],
+      ["revenue", revenue],
+    ]),
+    order: ["orders", "revenue"],
+    exposures: new Map([["board", board]]),
+    resources: {},
+    downstream: () => [],
+    criticalityOf: () => 0,
+  } as unknown as Catalog;
+}
+
+/** A secret that must not come out anywhere. */
+export function aCanary(): string {
+  return `canary${randomBytes(12).toString("hex")}`;
+}
