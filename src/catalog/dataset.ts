@@ -12,7 +12,7 @@ import type { Check } from "./check.ts";
 import { type CustomMapping, inferMapping, type Mapping } from "./mapping.ts";
 import type { PartitionScheme } from "./scheme.ts";
 import { compileRead, compileSelect, handlesOf, type MapTransform, type SelectTransform } from "./transform.ts";
-import type { DefaultOwned, DerivedOptions, ExposureOptions, InputArguments, SourceOptions } from "./typing.ts";
+import type { DefaultOwned, DerivedOptions, ExposureOptions, InputArguments, MapResult, OwnedRow, SourceOptions } from "./typing.ts";
 
 export type { MapContext, MapTransform, Row, SelectTransform } from "./transform.ts";
 
@@ -152,7 +152,7 @@ export function derived<
   Table extends PgTable,
   const Inputs extends InputArguments,
   Query,
-  Mapped = never,
+  Mapped extends MapResult<OwnedRow<Table, Owned>> = never,
   Owned extends PgColumn = DefaultOwned<Table>,
 >(table: Table, options: DerivedOptions<Table, Owned, Inputs, Query, Mapped>): Derived<Table, Owned> {
   const faults = unknownOptions(options, derivedOptions);

@@ -95,17 +95,21 @@ type Selecting<Query, Wanted> = Query extends SQL
     ? Exactly<Row, Wanted, Query>
     : TypedQuery<Wanted> | SQL;
 
-type MapResult<Row> = Row | readonly Row[] | null | undefined;
+/** What a map may return for a row. */
+export type MapResult<Row> = Row | readonly Row[] | null | undefined;
 
 type RowsIn<Mapped> = Mapped extends readonly (infer Row)[] ? Row : Exclude<Mapped, null | undefined>;
 
-/** A map's result where none of its rows has a surplus column; missing and wrong ones fail by `MapResult` already. */
-type Mapping<Mapped, Wanted> = [Surplus<UnionKeys<RowsIn<Mapped>>, Wanted>] extends [never]
-  ? Mapped
-  : MapResult<Wanted>;
+/**
+ * A map's result where none of its rows has a surplus property; what is missing or wrongly typed fails by the
+ * constraint on `Mapped` already, and the compiler then names the property.
+ */
+type Mapping<Mapped, Wanted> =
+  Exclude<KeysOfUnion<RowsIn<Mapped>>, keyof Wanted> extends never
+    ? Mapped
+    : ColumnFault<never, Exclude<KeysOfUnion<RowsIn<Mapped>>, keyof Wanted>, never>;
 
-/** An object with the keys of every member of a union. */
-type UnionKeys<Union> = { [Key in Union extends unknown ? keyof Union : never]: unknown };
+type KeysOfUnion<Union> = Union extends unknown ? keyof Union : never;
 
 interface DescribedOptions {
   /** Default: the table's name, `schema.table` outside of public. At most 40 of a-z, 0-9, _ and dot. */
