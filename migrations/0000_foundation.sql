@@ -68,6 +68,7 @@ CREATE TABLE "rederive"."backfill_dataset" (
 	"held" boolean DEFAULT false NOT NULL,
 	"hold_reason" text,
 	"held_at" timestamp with time zone,
+	"accepted" boolean DEFAULT false NOT NULL,
 	"drifted_at" timestamp with time zone,
 	CONSTRAINT "backfill_dataset_backfill_dataset_pk" PRIMARY KEY("backfill","dataset")
 );

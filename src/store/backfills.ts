@@ -44,7 +44,11 @@ export interface BackfillDataset {
   readonly restorePoint: string;
   readonly held: boolean;
   readonly holdReason: string | null;
+  /** A person has accepted what the checks of the whole dataset found. */
+  readonly accepted: boolean;
 }
+
+export type NewDataset = Omit<BackfillDataset, "held" | "holdReason" | "accepted">;
 
 /** Instants as ISO 8601 text in UTC with milliseconds. */
 const iso = (column: string) => `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
@@ -109,7 +113,7 @@ export async function moveBackfill(
   return rows.length === 1;
 }
 
-export async function insertDatasets(tx: Tx, backfill: string, datasets: readonly BackfillDataset[]): Promise<void> {
+export async function insertDatasets(tx: Tx, backfill: string, datasets: readonly NewDataset[]): Promise<void> {
   for (const row of datasets) {
     await tx.query(
       `insert into rederive.backfill_dataset
@@ -135,19 +139,23 @@ export async function insertDatasets(tx: Tx, backfill: string, datasets: readonl
 export async function readDatasets(tx: Tx, backfill: string): Promise<BackfillDataset[]> {
   const rows = await tx.query<Omit<BackfillDataset, "partitions"> & { partitions: string }>(
     `select dataset, ordinal, partitions::text as partitions, fingerprint, definition, queue, criticality, candidate,
-       restore_point as "restorePoint", held, hold_reason as "holdReason"
+       restore_point as "restorePoint", held, hold_reason as "holdReason", accepted
      from rederive.backfill_dataset where backfill = $1::text order by ordinal`,
     [backfill],
   );
   return rows.map((row) => ({ ...row, partitions: fromMultirange(row.partitions) }));
 }
 
-/** Takes the holds off, after a person has decided. Returns the datasets that were held. */
-export async function releaseHolds(tx: Tx, backfill: string): Promise<string[]> {
+/**
+ * Takes the holds off, after a person has decided: `accepted` where what was found is fine, not where it is to be
+ * computed again. Returns the datasets that were held.
+ */
+export async function releaseHolds(tx: Tx, backfill: string, accepted: boolean): Promise<string[]> {
   const rows = await tx.query<{ dataset: string }>(
-    `update rederive.backfill_dataset set held = false, hold_reason = null, held_at = null, drifted_at = null
+    `update rederive.backfill_dataset
+     set held = false, hold_reason = null, held_at = null, drifted_at = null, accepted = $2::boolean
      where backfill = $1::text and (held or drifted_at is not null) returning dataset`,
-    [backfill],
+    [backfill, accepted],
   );
   return rows.map((row) => row.dataset);
 }

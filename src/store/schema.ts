@@ -87,6 +87,8 @@ export const backfillDataset = rederive.table(
     held: boolean("held").notNull().default(false),
     holdReason: text("hold_reason"),
     heldAt: at("held_at"),
+    /** A person has seen what the checks of the whole dataset found and went on. */
+    accepted: boolean("accepted").notNull().default(false),
     /** When code drift was first seen: no live worker has this definition. */
     driftedAt: at("drifted_at"),
   },
@@ -131,6 +133,9 @@ export const task = rederive.table(
     index("task_unreleased")
       .on(table.backfill, table.rank)
       .where(sql`${table.releasedAt} is null and ${table.state} in ('waiting','ready')`),
+    index("task_window")
+      .on(table.backfill, table.id)
+      .where(sql`${table.releasedAt} is not null and ${table.state} in ('waiting','ready','running')`),
     index("task_open")
       .on(table.backfill, table.state)
       .where(sql`${table.state} in ('waiting','ready','running','stale','failed','quarantined')`),

@@ -1,10 +1,10 @@
 /** What every use case works with: the opened parts of one rederive instance, and who acts. */
 import type { Catalog } from "../catalog/catalog.ts";
+import type { LockFile } from "../catalog/definition.ts";
 import type { Settings } from "../config.ts";
 import { RederiveError } from "../errors.ts";
 import type { Queues } from "../executor/queues.ts";
 import type { Actor } from "../governance/roles.ts";
-import type { LockFile } from "../planner/lock.ts";
 import { type BackfillRow, lockBackfill, readBackfill } from "../store/backfills.ts";
 import type { Database, Tx } from "../tx.ts";
 

@@ -35,7 +35,7 @@ export async function pause(context: Context, id: string, input: Reasoned): Prom
 /** Goes on after a pause, or accepts what a hold showed. */
 export async function resume(context: Context, id: string, input: Reasoned): Promise<void> {
   await act(context, id, "resume", input.reason, async (tx, row) => {
-    const released = await releaseHolds(tx, id);
+    const released = await releaseHolds(tx, id, true);
     const moved = await moveBackfill(tx, { id, to: "running", reason: null, from: ["paused", "held"] });
     // A hold on one dataset does not stop the others: then there is no state to change, only the hold to release.
     if (!moved && !(row.state === "running" && released.length > 0)) {
@@ -74,7 +74,7 @@ export async function retry(context: Context, id: string, input: RetryInput): Pr
       throw new RederiveError("wrong_state", `tasks downstream are running on the old output; pause ${id}, wait for them, and retry again`);
     }
     count = retried;
-    await releaseHolds(tx, id);
+    await releaseHolds(tx, id, false);
     await moveBackfill(tx, { id, to: "running", reason: null, from: ["held", "verified"] });
     return { tasks: retried, dataset: input.dataset, partitions: input.partitions };
   });

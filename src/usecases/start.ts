@@ -4,23 +4,23 @@
  * Nothing is put into a queue here: the planner loop releases tasks from what this transaction committed, so a crash
  * before or after the commit leaves nothing half done.
  */
-import { queueOf } from "../catalog/definition.ts";
 import type { Derived } from "../catalog/dataset.ts";
-import { definitionOf } from "../catalog/definition.ts";
+import { definitionOf, queueOf } from "../catalog/definition.ts";
 import { RederiveError } from "../errors.ts";
 import { hashOf } from "../hash.ts";
 import { type Decision, type RecomputeStep, recomputeSteps } from "../plan.ts";
-import { reservationsOf } from "../planner/overlap.ts";
+import { basisOf } from "../planner/planner.ts";
+import { reservationsOf } from "../planner/reservations.ts";
 import { expandTasks } from "../planner/tasks.ts";
 import { appendAudit } from "../store/audit.ts";
-import { type BackfillRow, decisionOf, insertDatasets, moveBackfill } from "../store/backfills.ts";
+import { type BackfillRow, decisionOf, insertDatasets, moveBackfill, type NewDataset } from "../store/backfills.ts";
+import { liveDigests } from "../store/contents.ts";
 import { endReservations, reserve } from "../store/reservations.ts";
 import { insertTasks } from "../store/tasks.ts";
 import type { Tx } from "../tx.ts";
 import { candidateNames, createCandidate } from "../warehouse/candidate.ts";
 import { liveColumns, ownedOf } from "../warehouse/columns.ts";
 import { type Context, requireLocked, wrongState } from "./context.ts";
-import { basisOf } from "./plan.ts";
 
 export async function start(context: Context, id: string): Promise<void> {
   await context.database.transaction(async (tx) => {
@@ -71,7 +71,7 @@ async function checkedDecision(context: Context, tx: Tx, row: BackfillRow): Prom
       { details: { datasets: drifted.map((step) => step.dataset) } },
     );
   }
-  if ((await basisOf(tx, decision)) !== decision.basis) {
+  if (basisOf(decision.steps, await liveDigests(tx)) !== decision.basis) {
     throw new RederiveError("plan_stale", `what is live changed since ${row.id} was planned; plan again`, {
       details: { backfill: row.id },
     });
@@ -80,7 +80,7 @@ async function checkedDecision(context: Context, tx: Tx, row: BackfillRow): Prom
 }
 
 async function makeDatasets(context: Context, tx: Tx, id: string, steps: readonly RecomputeStep[]): Promise<void> {
-  const rows = [];
+  const rows: NewDataset[] = [];
   for (const [ordinal, step] of steps.entries()) {
     const derived = context.catalog.datasets.get(step.dataset) as Derived;
     const names = candidateNames(step.dataset, id);
@@ -94,8 +94,6 @@ async function makeDatasets(context: Context, tx: Tx, id: string, steps: readonl
       queue: queueOf(derived),
       criticality: step.criticality,
       ...names,
-      held: false,
-      holdReason: null,
     });
   }
   await insertDatasets(tx, id, rows);

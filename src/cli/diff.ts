@@ -1,0 +1,60 @@
+/** `rederive diff`: what a promotion would change, by key. */
+import type { Command } from "commander";
+import type { DatasetDiff } from "../report.ts";
+import { wholeNumber } from "./numbers.ts";
+import { table } from "./output.ts";
+import { type CommonOptions, withRederive } from "./open.ts";
+
+interface DiffOptions extends CommonOptions {
+  readonly samples: number;
+}
+
+export function addDiff(program: Command): void {
+  program
+    .command("diff")
+    .description("compare the candidates with what is live")
+    .argument("<backfill>")
+    .option("--samples <n>", "differing rows to show for each dataset and kind", wholeNumber(0, 100), 3)
+    .action(async (id: string, _options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<DiffOptions>();
+      await withRederive(options, async ({ acting, output }) => {
+        const diff = await (await acting.backfill(id)).diff({ samples: options.samples });
+        output.data(diff);
+        for (const line of diffLines(diff.datasets)) output.text(line);
+      });
+    });
+}
+
+export function diffLines(datasets: readonly DatasetDiff[]): string[] {
+  const lines = table(
+    ["dataset", "added", "removed", "changed", "unchanged", "columns that changed"],
+    datasets.map((diff) => [
+      diff.dataset,
+      diff.added,
+      diff.removed,
+      diff.changed,
+      diff.unchanged,
+      Object.entries(diff.columns)
+        .filter(([, count]) => count > 0)
+        .map(([column, count]) => `${column} (${count.toLocaleString("en-US")})`)
+        .join(", "),
+    ]),
+  );
+  for (const diff of datasets) {
+    for (const sample of diff.samples) lines.push(`  ${diff.dataset} ${sample.kind}: ${sampleText(sample)}`);
+  }
+  return lines;
+}
+
+function sampleText(sample: DatasetDiff["samples"][number]): string {
+  const { before, after } = sample;
+  const columns = Object.keys(after ?? before ?? {});
+  return columns
+    .map((column) => {
+      const old = before?.[column] ?? null;
+      const now = after?.[column] ?? null;
+      if (sample.kind !== "changed") return `${column}=${(after ?? before)?.[column] ?? "null"}`;
+      return old === now ? `${column}=${now ?? "null"}` : `${column}: ${old ?? "null"} → ${now ?? "null"}`;
+    })
+    .join(", ");
+}

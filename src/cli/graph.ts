@@ -1,0 +1,25 @@
+/** `rederive graph`: the catalog's DAG. Needs no database. */
+import { Option, type Command } from "commander";
+import { graphJson, graphMermaid, graphText } from "../planner/graph.ts";
+import { resolveSettings } from "../config.ts";
+import { loadConfig } from "./load-config.ts";
+import type { CommonOptions } from "./open.ts";
+import { createOutput } from "./output.ts";
+
+interface GraphOptions extends CommonOptions {
+  readonly format: "text" | "mermaid";
+}
+
+export function addGraph(program: Command): void {
+  program
+    .command("graph")
+    .description("show the datasets, their inputs and mappings, and who uses them")
+    .addOption(new Option("--format <format>").choices(["text", "mermaid"]).default("text"))
+    .action(async (_options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<GraphOptions>();
+      const output = createOutput(options.json === true);
+      const { catalog } = resolveSettings((await loadConfig(options.config)).config);
+      output.data(graphJson(catalog));
+      output.text(options.format === "mermaid" ? graphMermaid(catalog) : graphText(catalog));
+    });
+}

@@ -1,0 +1,22 @@
+/** Parsers of numeric options. */
+import { RederiveError } from "../errors.ts";
+
+/** A whole number within bounds. */
+export function wholeNumber(minimum: number, maximum: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isInteger(value) && value >= minimum && value <= maximum) return value;
+    throw new RederiveError("usage", `expected a whole number from ${minimum} to ${maximum}, got ${JSON.stringify(text)}`);
+  };
+}
+
+const periods: Readonly<Record<string, number>> = { s: 1_000, sec: 1_000, m: 60_000, min: 60_000, h: 3_600_000 };
+
+/** `50/s`, `600/m`, `5/100ms` as a rate. */
+export function rate(text: string): { max: number; perMs: number } {
+  const match = /^(\d+)\/(?:(\d+)ms|(s|sec|m|min|h))$/.exec(text.trim());
+  const max = Number(match?.[1] ?? 0);
+  const perMs = match?.[2] === undefined ? (periods[match?.[3] ?? ""] ?? 0) : Number(match[2]);
+  if (max > 0 && perMs > 0) return { max, perMs };
+  throw new RederiveError("usage", `expected a rate such as 50/s, 600/m or 5/100ms, got ${JSON.stringify(text)}`);
+}

@@ -1,0 +1,113 @@
+/** `rederive status`: one backfill, or the latest ones. */
+import type { Command } from "commander";
+import pc from "picocolors";
+import type { RunEvent, Status } from "../report.ts";
+import { table } from "./output.ts";
+import { type CommonOptions, withRederive } from "./open.ts";
+
+export function addStatus(program: Command): void {
+  program
+    .command("status")
+    .description("show how far a backfill is; without an id, list the latest")
+    .argument("[backfill]")
+    .action(async (id: string | undefined, _options: unknown, command: Command) => {
+      await withRederive(command.optsWithGlobals<CommonOptions>(), async ({ acting, output }) => {
+        if (id === undefined) {
+          const backfills = await acting.backfills();
+          output.data({ backfills });
+          for (const line of listLines(backfills)) output.text(line);
+          return;
+        }
+        const status = await (await acting.backfill(id)).status();
+        output.data(status);
+        for (const line of statusLines(status)) output.text(line);
+      });
+    });
+}
+
+function listLines(backfills: readonly Status[]): string[] {
+  if (backfills.length === 0) return ['there is no backfill yet; make one with: rederive plan --reason "…"'];
+  return table(
+    ["backfill", "state", "done", "tasks", "seconds", "reason"],
+    backfills.map((status) => [
+      status.backfill,
+      status.state,
+      status.tasks.done + status.tasks.unchanged,
+      status.total,
+      status.seconds,
+      status.reason,
+    ]),
+  );
+}
+
+/** A status as lines for people. */
+export function statusLines(status: Status): string[] {
+  const lines = [
+    `${pc.bold(status.backfill)} ${stateText(status.state)}${status.stateReason === null ? "" : `: ${status.stateReason}`}`,
+    `  ${status.reason} (asked for by ${status.requestedBy}), ${status.seconds.toFixed(1)} s, ${status.workers} worker${status.workers === 1 ? "" : "s"} alive`,
+    ...table(
+      ["  dataset", "done", "running", "left", "failed", "rows"],
+      status.datasets.map(({ dataset, tasks, held, rows }) => [
+        `  ${dataset}${held ? " (held)" : ""}`,
+        tasks.done + tasks.unchanged,
+        tasks.running,
+        tasks.waiting + tasks.ready + tasks.stale,
+        tasks.failed + tasks.quarantined,
+        rows,
+      ]),
+    ),
+  ];
+  for (const trouble of status.troubles.slice(0, 10)) {
+    lines.push(`  ${pc.red(trouble.state)} ${trouble.dataset} ${trouble.partition}: ${trouble.error.message}`);
+  }
+  for (const check of status.failedChecks.slice(0, 10)) {
+    const where = check.partition === null ? "" : ` ${check.partition}`;
+    lines.push(`  ${check.severity === "error" ? pc.red("check") : pc.yellow("warning")} ${check.dataset}${where} ${check.name}: ${check.evidence.message} (${check.failures})`);
+  }
+  return [...lines, ...nextSteps(status)];
+}
+
+/** What a person may do now. */
+function nextSteps(status: Status): string[] {
+  const id = status.backfill;
+  switch (status.state) {
+    case "planned":
+    case "approved":
+      return [`  next: rederive run ${id}`];
+    case "held":
+      return [`  next: rederive resume ${id} (accept), rederive retry ${id} (compute again) or rederive cancel ${id}`];
+    case "paused":
+      return [`  next: rederive resume ${id}`];
+    case "verified":
+      return [`  next: rederive diff ${id}, then rederive promote ${id}`];
+    case "promoted":
+      return [`  undo with: rederive rollback ${id}`];
+    case "running":
+    case "promoting":
+    case "finalized":
+    case "rolled_back":
+    case "cancelled":
+    case "failed":
+      return [];
+  }
+}
+
+export function progressLine(event: Extract<RunEvent, { event: "progress" }>): string {
+  const settled = event.tasks.done + event.tasks.unchanged;
+  const percent = event.total === 0 ? 100 : Math.floor((settled / event.total) * 100);
+  const troubled = event.tasks.failed + event.tasks.quarantined;
+  return [
+    `${event.backfill} ${event.state} ${percent}%`,
+    `${settled.toLocaleString("en-US")}/${event.total.toLocaleString("en-US")} tasks`,
+    `${event.tasks.running} running`,
+    `${event.rows.toLocaleString("en-US")} rows`,
+    ...(troubled > 0 ? [`${troubled} failed`] : []),
+    `${event.seconds.toFixed(1)} s`,
+  ].join(" · ");
+}
+
+function stateText(state: Status["state"]): string {
+  if (state === "verified" || state === "promoted" || state === "finalized") return pc.green(state);
+  if (state === "held" || state === "failed" || state === "cancelled") return pc.red(state);
+  return state;
+}

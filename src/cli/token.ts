@@ -1,0 +1,51 @@
+/** `rederive token`: API tokens for the server. */
+import { Option, type Command } from "commander";
+import { roles, type Role } from "../governance/roles.ts";
+import { table } from "./output.ts";
+import { type CommonOptions, withRederive } from "./open.ts";
+
+interface TokenOptions extends CommonOptions {
+  readonly role: Role;
+  readonly expires?: string;
+}
+
+export function addToken(program: Command): void {
+  const token = program.command("token").description("API tokens; only their hash is stored");
+  token
+    .command("create")
+    .description("make a token and show it once")
+    .argument("<name>", "whom or what it is for")
+    .addOption(new Option("--role <role>").choices(roles).default("viewer"))
+    .option("--expires <instant>", "ISO instant after which it is refused")
+    .action(async (name: string, _options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<TokenOptions>();
+      await withRederive(options, async ({ acting, output }) => {
+        const issued = await acting.createToken({ name, role: options.role, expiresAt: options.expires });
+        output.data(issued);
+        output.text(issued.token);
+        output.note(`token ${issued.id} for ${name} (${options.role}); it cannot be shown again`);
+      });
+    });
+  token
+    .command("list")
+    .description("all tokens, without their secrets")
+    .action(async (_options: unknown, command: Command) => {
+      await withRederive(command.optsWithGlobals<CommonOptions>(), async ({ acting, output }) => {
+        const tokens = await acting.tokens();
+        output.data({ tokens });
+        const rows = tokens.map((row) => [row.id, row.name, row.role, row.prefix, row.revokedAt === null ? "valid" : "revoked"]);
+        for (const line of table(["id", "name", "role", "prefix", "state"], rows)) output.text(line);
+      });
+    });
+  token
+    .command("revoke")
+    .description("refuse a token from now on")
+    .argument("<id>")
+    .action(async (id: string, _options: unknown, command: Command) => {
+      await withRederive(command.optsWithGlobals<CommonOptions>(), async ({ acting, output }) => {
+        const revoked = await acting.revokeToken(id);
+        output.data(revoked);
+        output.text(`token ${revoked.id} (${revoked.name}) is revoked`);
+      });
+    });
+}

@@ -1,0 +1,136 @@
+/** Compare, promote, roll back: what the promotion functions need, gathered from the catalog and the store. */
+import type { Derived } from "../catalog/dataset.ts";
+import { RederiveError } from "../errors.ts";
+import { diff as compare } from "../promotion/diff.ts";
+import { promote as promoteDatasets } from "../promotion/promote.ts";
+import { rollback as rollBackDatasets } from "../promotion/rollback.ts";
+import type { Diff, MergeReport } from "../report.ts";
+import { appendAudit } from "../store/audit.ts";
+import { type BackfillRow, decisionOf, readDatasets } from "../store/backfills.ts";
+import { endReservations } from "../store/reservations.ts";
+import { recordPromotion } from "../telemetry/metrics.ts";
+import { withSpan } from "../telemetry/spans.ts";
+import type { MergeInput } from "../warehouse/target.ts";
+import { type Context, requireBackfill, wrongState } from "./context.ts";
+import type { Reasoned } from "./control.ts";
+
+export interface DiffOptions {
+  /** Sample rows of each kind and dataset. Default 3. */
+  readonly samples?: number | undefined;
+}
+
+export interface RollbackInput extends Reasoned {
+  /** Rows written since the promotion: refuse and list them (default), overwrite them, or keep them. */
+  readonly onLaterWrites?: "refuse" | "overwrite" | "keep" | undefined;
+}
+
+/** Compares what is computed so far with what is live, under one snapshot. */
+export async function diff(context: Context, id: string, options: DiffOptions): Promise<Diff> {
+  const row = await requireBackfill(context.database, id);
+  if (!["running", "paused", "held", "verified", "rolled_back"].includes(row.state)) {
+    throw wrongState(row, "compare", "there is something to compare between its start and its promotion");
+  }
+  const datasets = await mergeInputs(context, id);
+  return withSpan("rederive diff", { "rederive.backfill": id }, () =>
+    compare(context.database, { backfill: id, datasets, samples: options.samples ?? 3 }),
+  );
+}
+
+export async function promote(context: Context, id: string, input: Reasoned): Promise<MergeReport> {
+  requireReason("promote", input.reason);
+  const row = await requireBackfill(context.database, id);
+  const datasets = await mergeInputs(context, id);
+  return counted("promote", row, () =>
+    promoteDatasets(context.database, {
+      backfill: id,
+      planHash: row.planHash,
+      datasets,
+      unchanged: decisionOf(row).unchanged,
+      options: attemptOptions(context),
+      audit: async (tx, report) => {
+        // What is live now is for the next plan to build on.
+        await endReservations(tx, id);
+        await appendAudit(tx, {
+          actor: context.actor.name,
+          act: "backfill.promote",
+          backfill: id,
+          reason: input.reason,
+          planHash: row.planHash,
+          details: { datasets: report.datasets },
+        });
+      },
+    }),
+  );
+}
+
+export async function rollback(context: Context, id: string, input: RollbackInput): Promise<MergeReport> {
+  requireReason("rollback", input.reason);
+  const row = await requireBackfill(context.database, id);
+  const datasets = await mergeInputs(context, id);
+  return counted("rollback", row, () =>
+    rollBackDatasets(context.database, {
+      backfill: id,
+      datasets,
+      reason: input.reason,
+      ...(input.onLaterWrites === undefined ? {} : { onLaterWrites: input.onLaterWrites }),
+      options: attemptOptions(context),
+      audit: async (tx, report, later) => {
+        await appendAudit(tx, {
+          actor: context.actor.name,
+          act: "backfill.rollback",
+          backfill: id,
+          reason: input.reason,
+          planHash: row.planHash,
+          details: {
+            datasets: report.datasets,
+            onLaterWrites: input.onLaterWrites ?? "refuse",
+            laterWrites: later.map(({ dataset, count }) => ({ dataset, count })),
+          },
+        });
+      },
+    }),
+  );
+}
+
+/** Every dataset that the backfill recomputes, as the catalog defines it. */
+async function mergeInputs(context: Context, id: string): Promise<MergeInput[]> {
+  const rows = await readDatasets(context.database, id);
+  return rows.map(({ dataset, candidate, restorePoint }) => {
+    const derived = context.catalog.datasets.get(dataset);
+    if (derived?.kind === "derived") return { derived: derived as Derived, candidate, restorePoint };
+    throw new RederiveError(
+      "code_drift",
+      `the catalog has no derived dataset ${dataset}, which ${id} computed; use the code that it was planned with`,
+      { details: { dataset } },
+    );
+  });
+}
+
+function attemptOptions(context: Context): { attempts: number; lockTimeoutMs: number } {
+  return { attempts: context.settings.promoteAttempts, lockTimeoutMs: context.settings.lockTimeoutMs };
+}
+
+async function counted(act: "promote" | "rollback", row: BackfillRow, work: () => Promise<MergeReport>): Promise<MergeReport> {
+  try {
+    const report = await withSpan(
+      `rederive ${act}`,
+      { "rederive.backfill": row.id, "rederive.plan_hash": row.planHash },
+      work,
+      { traceparent: row.traceparent },
+    );
+    recordPromotion(act, "done");
+    return report;
+  } catch (error) {
+    recordPromotion(act, outcomeOf(error));
+    throw error;
+  }
+}
+
+function outcomeOf(error: unknown): "deferred" | "refused" | "failed" {
+  if (!(error instanceof RederiveError)) return "failed";
+  return error.code === "promote_deferred" ? "deferred" : "refused";
+}
+
+function requireReason(act: string, reason: string): void {
+  if (reason.trim() === "") throw new RederiveError("usage", `${act} needs a reason, for the audit trail`);
+}
