@@ -62,7 +62,9 @@ export function hasHome(derived: Derived): boolean {
 }
 
 function derivedExtent(derived: Derived, extents: PartitionMap): Ranges {
-  const homes = derived.inputs.flatMap((input) => homeOf(edgeOf(derived, input), of(extents, input.dataset.name)) ?? []);
+  const homes = derived.inputs.flatMap(
+    (input) => homeOf(edgeOf(derived, input), of(extents, input.dataset.name)) ?? [],
+  );
   const fixed = fixedExtent(derived.partitions);
   if (fixed === undefined) return union(homes);
   // Buckets and listed values exist as soon as there is any input at all.
@@ -87,7 +89,12 @@ export function readersOf(consumer: Derived, input: Input, partitions: Ranges, e
  * Closes a set of recomputed partitions downstream. With `computed`, touched partitions outside it (never computed) are
  * taken along only where everything that they read will be there; otherwise they are left out.
  */
-export function closeDownstream(catalog: Catalog, roots: PartitionMap, extents: PartitionMap, computed?: PartitionMap): Impact {
+export function closeDownstream(
+  catalog: Catalog,
+  roots: PartitionMap,
+  extents: PartitionMap,
+  computed?: PartitionMap,
+): Impact {
   const recompute = new Map<string, Ranges>();
   const causes = new Map<string, PartitionMap>();
   const leftOut = new Map<string, Ranges>();
@@ -95,7 +102,8 @@ export function closeDownstream(catalog: Catalog, roots: PartitionMap, extents: 
     const touched = touchedBy(consumer, recompute, extents);
     const own = of(roots, consumer.name);
     const all = union(own, ...touched.values());
-    const blocked = computed === undefined ? noRanges : blockedOf(consumer, subtract(all, own), recompute, extents, computed);
+    const blocked =
+      computed === undefined ? noRanges : blockedOf(consumer, subtract(all, own), recompute, extents, computed);
     const partitions = subtract(all, blocked);
     if (!isEmpty(blocked)) leftOut.set(consumer.name, blocked);
     if (isEmpty(partitions)) continue;
@@ -115,7 +123,13 @@ function touchedBy(consumer: Derived, recompute: PartitionMap, extents: Partitio
   return touched;
 }
 
-function blockedOf(consumer: Derived, touched: Ranges, recompute: PartitionMap, extents: PartitionMap, computed: PartitionMap): Ranges {
+function blockedOf(
+  consumer: Derived,
+  touched: Ranges,
+  recompute: PartitionMap,
+  extents: PartitionMap,
+  computed: PartitionMap,
+): Ranges {
   const fresh = subtract(touched, of(computed, consumer.name));
   if (isEmpty(fresh)) return noRanges;
   const waiting = derivedInputs(consumer).map((input) => {
@@ -127,7 +141,12 @@ function blockedOf(consumer: Derived, touched: Ranges, recompute: PartitionMap, 
 }
 
 /** Existing partitions of derived datasets that recomputed ones read and that are neither recomputed nor live. */
-export function missingUpstreams(catalog: Catalog, recompute: PartitionMap, extents: PartitionMap, live: PartitionMap): PartitionMap {
+export function missingUpstreams(
+  catalog: Catalog,
+  recompute: PartitionMap,
+  extents: PartitionMap,
+  live: PartitionMap,
+): PartitionMap {
   const missing = new Map<string, Ranges>();
   for (const [name, reads] of reusedBy(catalog, recompute, extents)) {
     const absent = subtract(reads, of(live, name));

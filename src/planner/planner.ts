@@ -286,7 +286,9 @@ function warningsOf(scope: Scope, decision: Decision): string[] {
   for (const step of recomputeSteps(decision)) {
     for (const input of requireDerived(scope.input.catalog, step.dataset).inputs) used.add(input.dataset.name);
   }
-  const notices = scope.input.catalog.order.flatMap((name) => (used.has(name) ? (scope.input.notices?.get(name) ?? []) : []));
+  const notices = scope.input.catalog.order.flatMap((name) =>
+    used.has(name) ? (scope.input.notices?.get(name) ?? []) : [],
+  );
   return [...new Set([...notices, ...outdatedReads(scope, decision), ...unboundedDatasets(scope, used)])];
 }
 

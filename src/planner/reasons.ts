@@ -17,7 +17,9 @@ export function whyRecompute(partitions: Ranges, causes: RecomputeCauses): Reaso
     reason("requested", causes.requested, partitions),
     reason("definition_changed", causes.own.definitionChanged, partitions),
     reason("never_computed", causes.own.neverComputed, partitions),
-    ...[...causes.upstream].sort(byName).map(([because, ranges]) => ({ ...reason("upstream_recomputed", ranges, partitions), because })),
+    ...[...causes.upstream]
+      .sort(byName)
+      .map(([because, ranges]) => ({ ...reason("upstream_recomputed", ranges, partitions), because })),
   ];
   return reasons.filter((candidate) => !isEmpty(candidate.partitions));
 }
@@ -34,7 +36,8 @@ export function sentenceOf(why: readonly Reason[], version: number): string {
   const clauses = why.map((entry) => clauseOf(entry.code, version));
   const upstream = why.flatMap((entry) => entry.because ?? []);
   const distinct = [...new Set(clauses.filter((clause) => clause !== ""))];
-  if (upstream.length > 0) distinct.push(`${listOf(upstream)} ${upstream.length === 1 ? "is" : "are"} recomputed upstream`);
+  if (upstream.length > 0)
+    distinct.push(`${listOf(upstream)} ${upstream.length === 1 ? "is" : "are"} recomputed upstream`);
   return distinct.join("; ");
 }
 

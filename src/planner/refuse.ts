@@ -13,7 +13,9 @@ export function requireDerived(catalog: Catalog, name: string): Derived {
   const dataset = catalog.datasets.get(name);
   if (dataset === undefined) {
     const hint = didYouMean(name, catalog.datasets.keys());
-    throw new RederiveError("not_found", `there is no dataset "${name}" in the catalog${hint}`, { details: { dataset: name } });
+    throw new RederiveError("not_found", `there is no dataset "${name}" in the catalog${hint}`, {
+      details: { dataset: name },
+    });
   }
   if (dataset.kind === "derived") return dataset;
   const readers = catalog.downstream(name);
@@ -45,7 +47,10 @@ export function refuseEmpty(derived: Derived, asked: Ranges | undefined, extent:
   const has = isEmpty(extent)
     ? `${derived.name} has no partitions, because its inputs (${derived.inputs.map((input) => input.dataset.name).join(", ")}) have no data`
     : `${derived.name} has ${labelRanges(derived.partitions, extent)}`;
-  const what = asked === undefined ? "there is nothing to recompute" : `${labelRanges(derived.partitions, asked)} is an empty window`;
+  const what =
+    asked === undefined
+      ? "there is nothing to recompute"
+      : `${labelRanges(derived.partitions, asked)} is an empty window`;
   throw new RederiveError("plan_refused", `${what}: ${has}; ask for partitions that exist`, {
     details: { dataset: derived.name, requested: asked ?? null, extent },
   });
@@ -67,7 +72,12 @@ export function refuseMissing(catalog: Catalog, missing: PartitionMap): never {
   );
 }
 
-export function refuseTooManyTasks(catalog: Catalog, steps: readonly RecomputeStep[], tasks: number, maxTasks: number): never {
+export function refuseTooManyTasks(
+  catalog: Catalog,
+  steps: readonly RecomputeStep[],
+  tasks: number,
+  maxTasks: number,
+): never {
   const largest = [...steps].sort((a, b) => size(b.partitions) - size(a.partitions))[0];
   const where =
     largest === undefined

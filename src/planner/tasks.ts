@@ -68,7 +68,11 @@ export function expandTasks(catalog: Catalog, decision: Decision, limits: TaskLi
 }
 
 /** How many tasks and edges a decision has. Refuses with `plan_too_large` where that is over the limits. */
-export function countTasks(catalog: Catalog, decision: Decision, limits: TaskLimits = {}): { tasks: number; edges: number } {
+export function countTasks(
+  catalog: Catalog,
+  decision: Decision,
+  limits: TaskLimits = {},
+): { tasks: number; edges: number } {
   const { total, edgeCount } = linkTasks(catalog, decision, limits);
   return { tasks: total, edges: edgeCount };
 }
@@ -158,7 +162,9 @@ function mergeReads(edges: readonly MappedEdge[], partitions: Ranges, recomputed
 
 /** `intersect` walks both sets; a single range is found in a long set by bisection. */
 function clip(reads: Ranges, recomputed: Ranges): Ranges {
-  return reads.length === 1 && recomputed.length > 8 ? clipOne(reads[0] as Range, recomputed) : intersect(reads, recomputed);
+  return reads.length === 1 && recomputed.length > 8
+    ? clipOne(reads[0] as Range, recomputed)
+    : intersect(reads, recomputed);
 }
 
 function clipOne([from, to]: Range, recomputed: Ranges): Ranges {

@@ -1,0 +1,139 @@
+/** The catalog as a picture: a text tree, a Mermaid flowchart, or JSON. Pure. */
+import type { Catalog } from "../catalog/catalog.ts";
+import type { Dataset, Input } from "../catalog/dataset.ts";
+import { describeScheme } from "../catalog/scheme.ts";
+
+export interface CatalogGraph {
+  readonly datasets: readonly GraphNode[];
+  readonly edges: readonly GraphEdge[];
+  readonly exposures: readonly {
+    readonly name: string;
+    readonly criticality: string;
+    readonly reads: readonly string[];
+  }[];
+}
+
+export interface GraphNode {
+  readonly name: string;
+  readonly kind: "source" | "derived";
+  readonly partitions: string;
+  /** 0 none to 4 critical. */
+  readonly criticality: number;
+  readonly version?: number;
+  readonly transform?: "select" | "map";
+  readonly description?: string;
+  readonly owner?: string;
+}
+
+export interface GraphEdge {
+  readonly from: string;
+  readonly to: string;
+  /** same, rollup, lookback 7, all, or custom with its name. */
+  readonly mapping: string;
+}
+
+/** Nodes in topological order. */
+export function catalogGraph(catalog: Catalog): CatalogGraph {
+  const datasets = inOrder(catalog);
+  return {
+    datasets: datasets.map((dataset) => nodeOf(catalog, dataset)),
+    edges: datasets.flatMap((dataset) =>
+      inputsOf(dataset).map((input) => ({ from: input.dataset.name, to: dataset.name, mapping: mappingText(input) })),
+    ),
+    exposures: catalog.exposures.map(({ name, criticality, reads }) => ({
+      name,
+      criticality,
+      reads: reads.map((dataset) => dataset.name),
+    })),
+  };
+}
+
+function nodeOf(catalog: Catalog, dataset: Dataset): GraphNode {
+  return {
+    name: dataset.name,
+    kind: dataset.kind,
+    partitions: describeScheme(dataset.partitions),
+    criticality: catalog.criticalityOf(dataset.name),
+    ...(dataset.kind === "derived" ? { version: dataset.version, transform: dataset.transform.kind } : {}),
+    ...(dataset.description === undefined ? {} : { description: dataset.description }),
+    ...(dataset.owner === undefined ? {} : { owner: dataset.owner }),
+  };
+}
+
+/**
+ * From each source down to what reads it. A dataset with several inputs is drawn in full under the first and referred
+ * to under the others.
+ */
+export function graphTree(catalog: Catalog): string[] {
+  const graph = catalogGraph(catalog);
+  const drawn = new Set<string>();
+  const draw = (name: string, head: string, tail: string, mapping: string): string[] => {
+    const node = graph.datasets.find((candidate) => candidate.name === name);
+    const line = `${head}${name}${mapping}  ${node?.partitions ?? ""}${node?.version === undefined ? "" : `  v${node.version}`}`;
+    if (drawn.has(name)) return [`${head}${name}${mapping}  (above)`];
+    drawn.add(name);
+    const edges = graph.edges.filter((edge) => edge.from === name);
+    const exposures = graph.exposures.filter((exposure) => exposure.reads.includes(name));
+    const last = edges.length + exposures.length - 1;
+    return [
+      line,
+      ...edges.flatMap((edge, index) =>
+        draw(
+          edge.to,
+          `${tail}${index === last ? "└─ " : "├─ "}`,
+          `${tail}${index === last ? "   " : "│  "}`,
+          ` (${edge.mapping})`,
+        ),
+      ),
+      ...exposures.map((exposure, index) => {
+        const branch = edges.length + index === last ? "└─ " : "├─ ";
+        return `${tail}${branch}» ${exposure.name} [${exposure.criticality}]`;
+      }),
+    ];
+  };
+  const roots = graph.datasets.filter((node) => !graph.edges.some((edge) => edge.to === node.name));
+  return roots.flatMap((node) => draw(node.name, "", "", ""));
+}
+
+/** A Mermaid flowchart: sources as cylinders, derived datasets as boxes, exposures as flags. */
+export function graphMermaid(catalog: Catalog): string {
+  const graph = catalogGraph(catalog);
+  const ids = new Map([...graph.datasets, ...graph.exposures].map((node, index) => [node, `n${index}`] as const));
+  const idOf = (name: string) => ids.get(graph.datasets.find((node) => node.name === name) as GraphNode) ?? name;
+  const lines = [
+    ...graph.datasets.map((node) => {
+      const text = quoted(node.version === undefined ? node.name : `${node.name} v${node.version}`);
+      return `${ids.get(node)}${node.kind === "source" ? `[(${text})]` : `[${text}]`}`;
+    }),
+    ...graph.exposures.map(
+      (exposure) => `${ids.get(exposure)}>${quoted(`${exposure.name} (${exposure.criticality})`)}]`,
+    ),
+    ...graph.edges.map((edge) => `${idOf(edge.from)} -->|${quoted(edge.mapping)}| ${idOf(edge.to)}`),
+    ...graph.exposures.flatMap((exposure) => exposure.reads.map((name) => `${idOf(name)} -.-> ${ids.get(exposure)}`)),
+  ];
+  return `flowchart LR\n${lines.map((line) => `  ${line}\n`).join("")}`;
+}
+
+/** Mermaid takes any text in double quotes but the quote itself. */
+function quoted(text: string): string {
+  return `"${text.replaceAll('"', "#quot;")}"`;
+}
+
+function mappingText({ mapping }: Input): string {
+  switch (mapping.kind) {
+    case "lookback":
+      return `lookback ${mapping.partitions}`;
+    case "custom":
+      return `custom ${mapping.name}`;
+    default:
+      return mapping.kind;
+  }
+}
+
+function inOrder(catalog: Catalog): Dataset[] {
+  return catalog.order.flatMap((name) => catalog.datasets.get(name) ?? []);
+}
+
+function inputsOf(dataset: Dataset): readonly Input[] {
+  return dataset.kind === "derived" ? dataset.inputs : [];
+}
