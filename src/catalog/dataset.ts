@@ -12,7 +12,15 @@ import type { Check } from "./check.ts";
 import { type CustomMapping, inferMapping, type Mapping } from "./mapping.ts";
 import type { PartitionScheme } from "./scheme.ts";
 import { compileRead, compileSelect, handlesOf, type MapTransform, type SelectTransform } from "./transform.ts";
-import type { DefaultOwned, DerivedOptions, ExposureOptions, InputArguments, MapResult, OwnedRow, SourceOptions } from "./typing.ts";
+import type {
+  DefaultOwned,
+  DerivedOptions,
+  ExposureOptions,
+  InputArguments,
+  MapResult,
+  OwnedRow,
+  SourceOptions,
+} from "./typing.ts";
 
 export type { MapContext, MapTransform, Row, SelectTransform } from "./transform.ts";
 

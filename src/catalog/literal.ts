@@ -65,7 +65,8 @@ function objectLiteral(value: unknown): string {
     return `${textLiteral(value.toISOString())}::timestamptz`;
   }
   if (value instanceof Uint8Array) return `'\\x${Buffer.from(value).toString("hex")}'::bytea`;
-  if (Array.isArray(value)) throw unsupported("an array; list its values in an array[…] of sql, or use inArray(column, values)");
+  if (Array.isArray(value))
+    throw unsupported("an array; list its values in an array[…] of sql, or use inArray(column, values)");
   if (typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
     return textLiteral(JSON.stringify(value));
   }

@@ -75,7 +75,8 @@ describe("select", () => {
     derived(revenue, {
       ...common,
       // @ts-expect-error remark is missing
-      select: ({ db, orders }) => db.select({ day: dayOf, currency: orders.currency, cents: orders.amountCents }).from(orders),
+      select: ({ db, orders }) =>
+        db.select({ day: dayOf, currency: orders.currency, cents: orders.amountCents }).from(orders),
     });
   });
 
@@ -138,7 +139,12 @@ describe("map", () => {
       ...common,
       read: ({ db, orders }) => db.select().from(orders),
       map: (row) =>
-        [1, 2].map((times) => ({ day: "2001-01-01", currency: row.currency, cents: row.amountCents * times, remark: null })),
+        [1, 2].map((times) => ({
+          day: "2001-01-01",
+          currency: row.currency,
+          cents: row.amountCents * times,
+          remark: null,
+        })),
     });
     derived(revenue, { ...common, read: ({ db, orders }) => db.select().from(orders), map: () => null });
   });
@@ -212,7 +218,8 @@ describe("options", () => {
     derived(revenue, {
       ...common,
       owned,
-      select: ({ db, orders }) => db.select({ day: dayOf, currency: orders.currency, note: orders.currency }).from(orders),
+      select: ({ db, orders }) =>
+        db.select({ day: dayOf, currency: orders.currency, note: orders.currency }).from(orders),
     });
     derived(revenue, {
       ...common,
