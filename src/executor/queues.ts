@@ -5,9 +5,10 @@
  * gates, which no worker ever reads. A job holds the id of its task and nothing else; what it means is in Postgres.
  * All Redis keys share one hash tag, because a flow must lie in one slot of a cluster.
  */
-import { type FlowJob, FlowProducer, type Job, type JobsOptions, Queue, type Telemetry, Worker } from "bullmq";
-import { createPostgresBackend } from "bullmq";
+import { createPostgresBackend, type FlowJob, FlowProducer, type Job, type JobsOptions, Queue, type Telemetry, Worker } from "bullmq";
 import { Redis } from "ioredis";
+import type { Catalog } from "../catalog/catalog.ts";
+import { queueOf } from "../catalog/definition.ts";
 import { messageOf, RederiveError } from "../errors.ts";
 
 /** What a job carries: the id of its task. */
@@ -70,12 +71,21 @@ export interface Queues {
 export const gateQueue = "gate";
 export const laneQueues = ["backfill", "live"] as const;
 
+/** Every queue of a catalog: lanes, limited resources, gates. */
+export function queueNamesOf(catalog: Catalog): string[] {
+  const ofDatasets = [...catalog.datasets.values()].flatMap((dataset) => (dataset.kind === "derived" ? [queueOf(dataset)] : []));
+  const ofResources = Object.keys(catalog.resources).map((name) => `resource-${name}`);
+  return [...new Set([...laneQueues, ...ofDatasets, ...ofResources, gateQueue])];
+}
+
 /** Completed jobs kept in each queue, so that Bull Board shows what just ran. */
 const keptCompleted = 200;
 /** A stall is a lost worker, and lost workers are counted in Postgres: BullMQ must not give up first. */
 const maxStalledCount = 50;
 /** Seconds: how soon an idle worker sees a limit that was lifted. */
 const drainDelay = 1;
+/** Postgres counts the attempts of a task and decides when there were enough; a job must outlive that decision. */
+const maxDeliveries = 1_000;
 const firstBackoffMs = 500;
 const longestBackoffMs = 60_000;
 
@@ -84,12 +94,28 @@ export function jobIdOf(backfill: string, taskId: string): string {
   return `${backfill}~${taskId}`;
 }
 
+/** Reads a job's id, which also holds for a job whose hash was lost: the task's life is then decided in Postgres. */
+export function taskOfJob(job: { readonly id?: string | undefined }): { backfill: string; task: string } | undefined {
+  const [backfill, task] = (job.id ?? "").split("~");
+  return backfill !== undefined && task !== undefined && /^\d+$/.test(task) ? { backfill, task } : undefined;
+}
+
+/** What a job is made of. */
+export interface Deliverable {
+  readonly id: string;
+  readonly backfill: string;
+  readonly dataset: string;
+  readonly queue: string;
+  /** W3C traceparent of the planning span; null where nothing is traced. */
+  readonly traceparent: string | null;
+}
+
 /** Options of every task job. What does not differ from job to job is an option of the worker, to keep jobs small. */
-export function jobOptions(task: { backfill: string; id: string; attempts: number; traceparent?: string | null }): JobsOptions {
-  const carrier = task.traceparent ?? null;
+export function jobOptions(task: Deliverable): JobsOptions {
+  const carrier = task.traceparent;
   return {
     jobId: jobIdOf(task.backfill, task.id),
-    attempts: task.attempts,
+    attempts: maxDeliveries,
     backoff: { type: "retry" },
     ...(carrier === null ? {} : { telemetry: { metadata: JSON.stringify({ traceparent: carrier }) } }),
   };
@@ -308,19 +334,12 @@ class PostgresQueues implements Queues {
   }
 }
 
-/** A task's job as a node of a flow, or on its own. */
-export function taskNode(task: {
-  backfill: string;
-  id: string;
-  dataset: string;
-  queue: string;
-  attempts: number;
-  traceparent?: string | null;
-}): { name: string; queueName: string; data: TaskData; opts: JobsOptions } {
+/** A task's job, for `Queue.add` and as a node of a flow. */
+export function taskNode(task: Deliverable): { name: string; queueName: string; data: TaskData; opts: JobsOptions } {
   return { name: task.dataset, queueName: task.queue, data: { t: task.id }, opts: jobOptions(task) };
 }
 
 /** A consumer's gate: a child that nobody processes; removing it lets the consumer go. */
-export function gateNode(backfill: string, taskId: string): FlowJob & { children?: never } {
-  return { name: gateQueue, queueName: gateQueue, data: { t: taskId }, opts: { jobId: jobIdOf(backfill, taskId) } };
+export function gateNode(task: Deliverable): FlowJob & { children?: never } {
+  return { name: gateQueue, queueName: gateQueue, data: { t: task.id }, opts: { jobId: jobIdOf(task.backfill, task.id) } };
 }

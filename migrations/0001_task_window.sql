@@ -1,0 +1,1 @@
+CREATE INDEX "task_window" ON "rederive"."task" USING btree ("backfill","id") WHERE "rederive"."task"."released_at" is not null and "rederive"."task"."state" in ('waiting','ready','running');
