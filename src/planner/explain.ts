@@ -1,5 +1,5 @@
 /**
- * A plan in words, and as the object that `plan --json` prints. Pure: lines of text from values.
+ * A plan in words. Pure: lines of text from values.
  *
  * The tree is the topological order of the plan: upstreams first, each dataset under the deepest one that it reads.
  */
@@ -7,9 +7,8 @@ import type { Catalog } from "../catalog/catalog.ts";
 import { isEmpty } from "../catalog/ranges.ts";
 import type { Plan, PlanRequest, Step } from "../plan.ts";
 import { recomputeSteps } from "../plan.ts";
-import type { BackfillState } from "../states.ts";
 import { derivedInputs } from "./impact.ts";
-import { count, countPartitions, labelRanges, windowsOf } from "./labels.ts";
+import { count, countPartitions, labelRanges } from "./labels.ts";
 
 export type Tone = "strong" | "recompute" | "reuse" | "skip" | "quiet" | "warning";
 
@@ -81,34 +80,4 @@ export function durationText(seconds: number): string {
   if (minutes < 90) return `${minutes} min`;
   const rest = minutes % 60;
   return `${Math.floor(minutes / 60)} h${rest === 0 ? "" : ` ${rest} min`}`;
-}
-
-/** What `plan --json` prints. */
-export interface StepsReport {
-  /** Null for a preview, which is not stored. */
-  readonly backfill: string | null;
-  readonly planHash: string;
-  readonly state: BackfillState;
-  readonly steps: readonly StepReport[];
-  readonly tasks: number;
-}
-
-export interface StepReport {
-  readonly dataset: string;
-  readonly action: Step["action"];
-  readonly reason: string;
-  /** Labels, one text a range: `2001-01-01 to 2001-01-31`, both ends inside. */
-  readonly partitions: readonly string[];
-}
-
-export function stepsReport(
-  catalog: Catalog,
-  plan: Plan,
-  stored: { readonly backfill: string | null; readonly state: BackfillState },
-): StepsReport {
-  const steps = plan.decision.steps.map(({ dataset, action, reason, partitions }) => {
-    const scheme = catalog.datasets.get(dataset)?.partitions;
-    return { dataset, action, reason, partitions: scheme === undefined ? [] : windowsOf(scheme, partitions) };
-  });
-  return { backfill: stored.backfill, planHash: plan.hash, state: stored.state, steps, tasks: plan.forecast.tasks };
 }

@@ -33,7 +33,7 @@ export interface GraphEdge {
 }
 
 /** Nodes in topological order. */
-export function catalogGraph(catalog: Catalog): CatalogGraph {
+export function graphJson(catalog: Catalog): CatalogGraph {
   const datasets = inOrder(catalog);
   return {
     datasets: datasets.map((dataset) => nodeOf(catalog, dataset)),
@@ -64,8 +64,8 @@ function nodeOf(catalog: Catalog, dataset: Dataset): GraphNode {
  * From each source down to what reads it. A dataset with several inputs is drawn in full under the first and referred
  * to under the others.
  */
-export function graphTree(catalog: Catalog): string[] {
-  const graph = catalogGraph(catalog);
+export function graphText(catalog: Catalog): string {
+  const graph = graphJson(catalog);
   const drawn = new Set<string>();
   const draw = (name: string, head: string, tail: string, mapping: string): string[] => {
     const node = graph.datasets.find((candidate) => candidate.name === name);
@@ -92,12 +92,12 @@ export function graphTree(catalog: Catalog): string[] {
     ];
   };
   const roots = graph.datasets.filter((node) => !graph.edges.some((edge) => edge.to === node.name));
-  return roots.flatMap((node) => draw(node.name, "", "", ""));
+  return roots.flatMap((node) => draw(node.name, "", "", "")).join("\n");
 }
 
 /** A Mermaid flowchart: sources as cylinders, derived datasets as boxes, exposures as flags. */
 export function graphMermaid(catalog: Catalog): string {
-  const graph = catalogGraph(catalog);
+  const graph = graphJson(catalog);
   const ids = new Map([...graph.datasets, ...graph.exposures].map((node, index) => [node, `n${index}`] as const));
   const idOf = (name: string) => ids.get(graph.datasets.find((node) => node.name === name) as GraphNode) ?? name;
   const lines = [

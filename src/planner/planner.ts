@@ -300,7 +300,7 @@ function outdatedReads(scope: Scope, decision: Decision): string[] {
     const { partitions } = requireDerived(scope.input.catalog, step.dataset);
     return (
       `${step.dataset} (${labelRanges(partitions, outdated)}) is read as it is, although its definition has changed since; ` +
-      `to bring it up to date first: rederive plan --changes ${step.dataset}`
+      "to bring it up to date first, plan without naming datasets"
     );
   });
 }

@@ -67,7 +67,7 @@ export function refuseMissing(catalog: Catalog, missing: PartitionMap): never {
   throw new RederiveError(
     "plan_refused",
     `the request reads partitions that were never computed: ${lines.join("; ")}; ` +
-      `compute them first with: rederive plan --changes ${names.join(" ")}`,
+      "plan what is out of date first: rederive plan (without naming datasets)",
     { details: { missing: Object.fromEntries(names.map((name) => [name, missing.get(name)])) } },
   );
 }
