@@ -5,29 +5,29 @@
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { RederiveError } from "../errors.ts";
-import { insertToken, listTokens, revokeToken, tokensWithPrefix, touchToken, type TokenRow } from "../store/tokens.ts";
+import * as store from "../store/tokens.ts";
 import type { Tx } from "../tx.ts";
 import { type Actor, isRole, type Role, roles } from "./roles.ts";
 
 const tokenShape = /^rdv_([0-9a-f]{8})_[A-Za-z0-9_-]{43}$/;
 const nameShape = /^[\p{L}\p{N}][\p{L}\p{N} ._@:+-]{0,99}$/u;
 
-export interface IssueToken {
+export interface NewToken {
   readonly name: string;
   readonly role: Role;
   readonly expiresAt?: Date | string | undefined;
 }
 
-export interface IssuedToken extends TokenRow {
+export interface IssuedToken extends store.TokenRow {
   /** The token itself; it cannot be shown again. */
   readonly token: string;
 }
 
-export async function issueToken(tx: Tx, createdBy: string, wish: IssueToken): Promise<IssuedToken> {
+export async function createToken(tx: Tx, createdBy: string, wish: NewToken): Promise<IssuedToken> {
   const expiresAt = checkWish(wish);
   const prefix = randomBytes(4).toString("hex");
   const token = `rdv_${prefix}_${randomBytes(32).toString("base64url")}`;
-  const row = await insertToken(tx, {
+  const row = await store.insertToken(tx, {
     name: wish.name,
     role: wish.role,
     prefix,
@@ -42,30 +42,30 @@ export async function issueToken(tx: Tx, createdBy: string, wish: IssueToken): P
  * The actor behind a token, or undefined for one that is malformed, unknown, expired or revoked: the caller
  * cannot tell which. Hashes are compared in constant time.
  */
-export async function authenticateToken(tx: Tx, token: string): Promise<Actor | undefined> {
+export async function authenticate(tx: Tx, token: string): Promise<Actor | undefined> {
   const prefix = tokenShape.exec(token)?.[1];
   if (prefix === undefined) return undefined;
   const presented = digest(token);
-  const candidates = await tokensWithPrefix(tx, prefix);
+  const candidates = await store.tokensWithPrefix(tx, prefix);
   const match = candidates.find((candidate) => timingSafeEqual(Buffer.from(candidate.hash, "hex"), presented));
   if (match === undefined || !match.usable || !isRole(match.role)) return undefined;
-  await touchToken(tx, match.id);
+  await store.touchToken(tx, match.id);
   return { name: match.name, role: match.role };
 }
 
-export async function allTokens(tx: Tx): Promise<TokenRow[]> {
-  return await listTokens(tx);
+export async function listTokens(tx: Tx): Promise<store.TokenRow[]> {
+  return await store.listTokens(tx);
 }
 
 /** Works from the next request on. Throws `not_found` where there is no such token. */
-export async function withdrawToken(tx: Tx, id: string): Promise<TokenRow> {
-  const row = /^\d{1,18}$/.test(id) ? await revokeToken(tx, id) : undefined;
+export async function revokeToken(tx: Tx, id: string): Promise<store.TokenRow> {
+  const row = /^\d{1,18}$/.test(id) ? await store.revokeToken(tx, id) : undefined;
   if (row) return row;
   throw new RederiveError("not_found", `there is no token with id "${id}"; list the tokens to see their ids`);
 }
 
 /** Gives the expiry as an ISO instant, or null for none. */
-function checkWish(wish: IssueToken): string | null {
+function checkWish(wish: NewToken): string | null {
   if (!nameShape.test(wish.name)) {
     throw new RederiveError(
       "usage",
@@ -78,7 +78,10 @@ function checkWish(wish: IssueToken): string | null {
   if (wish.expiresAt === undefined) return null;
   const expiry = new Date(wish.expiresAt);
   if (Number.isNaN(expiry.getTime())) {
-    throw new RederiveError("usage", `"${wish.expiresAt}" is not a time; write an instant such as 2030-01-31T00:00:00Z`);
+    throw new RederiveError(
+      "usage",
+      `"${wish.expiresAt}" is not a time; write an instant such as 2030-01-31T00:00:00Z`,
+    );
   }
   return expiry.toISOString();
 }

@@ -36,7 +36,7 @@ export interface CatalogGraph {
 
 export function graphOf(catalog: Catalog): CatalogGraph {
   const datasets = catalog.order.flatMap((name) => catalog.datasets.get(name) ?? []);
-  return { datasets: datasets.map(graphDataset), exposures: [...catalog.exposures.values()].map(graphExposure) };
+  return { datasets: datasets.map(graphDataset), exposures: catalog.exposures.map(graphExposure) };
 }
 
 function graphDataset(dataset: Source | Derived): GraphDataset {

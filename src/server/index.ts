@@ -12,7 +12,15 @@ import { RederiveError } from "../errors.ts";
 import { createLog } from "../telemetry/log.ts";
 import { allowed, authenticated } from "./auth.ts";
 import { queueBoard } from "./board.ts";
-import { isLocal, noStore, onlyReading, prepareRequest, refuseCrossSite, securityHeaders } from "./guard.ts";
+import {
+  boardHeaders,
+  isLocal,
+  noStore,
+  onlyReading,
+  prepareRequest,
+  refuseCrossSite,
+  securityHeaders,
+} from "./guard.ts";
 import { healthz, metricsPage, readyz } from "./health.ts";
 import type { RederivePort } from "./port.ts";
 import { problemHandler } from "./problem.ts";
@@ -67,7 +75,7 @@ export function createApp(rederive: RederivePort, options: AppOptions = {}): Exp
   app.use(apiRoot, routerOf(routes, rederive));
 
   app.use("/queues", authenticated(rederive, { basic: true, localAdmin }), allowed("queue.read"), onlyReading);
-  app.use("/queues", queueBoard(rederive.queues), nowhere);
+  app.use("/queues", boardHeaders, queueBoard(rederive.queues), nowhere);
 
   app.use(problemHandler(log));
   return app;

@@ -14,7 +14,7 @@ interface Instruments {
 
 /** What the fleet looks like now; read from Postgres and the queues when metrics are collected. */
 export interface FleetSample {
-  /** Tasks of backfills that are not finished, by state. */
+  /** Tasks of backfills that are not finished, by state. A state that is left out keeps its last value, so say 0. */
   readonly tasks: Readonly<Record<string, number>>;
   /** Jobs by queue, then by state. */
   readonly queues: Readonly<Record<string, Readonly<Record<string, number>>>>;
@@ -64,7 +64,7 @@ export function recordPromotion(
 
 /**
  * Feeds the gauges `rederive.task.states` and `rederive.queue.depth` from `read`, which runs at each collection. A
- * failing read leaves a gap in the gauges and nothing else. Returns a function that ends the observation.
+ * failing read leaves the gauges as they were. Returns a function that ends the observation.
  */
 export function observeFleet(read: () => Promise<FleetSample>): () => void {
   const meter = metrics.getMeter("rederive");

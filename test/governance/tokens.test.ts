@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { allTokens, authenticateToken, issueToken, withdrawToken } from "../../src/governance/tokens.ts";
+import { authenticate, createToken, listTokens, revokeToken } from "../../src/governance/tokens.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
 import type { Database } from "../../src/tx.ts";
 import { createTestDatabase } from "../support/postgres.ts";
@@ -21,7 +21,7 @@ afterAll(async () => {
 
 describe("API tokens", () => {
   it("are given once and kept as a hash", async () => {
-    const issued = await issueToken(database, "ada", { name: "ci", role: "operator" });
+    const issued = await createToken(database, "ada", { name: "ci", role: "operator" });
     expect(issued.token).toMatch(/^rdv_[0-9a-f]{8}_[A-Za-z0-9_-]{43}$/);
     expect(issued).toMatchObject({ name: "ci", role: "operator", createdBy: "ada", expiresAt: null, revokedAt: null });
     const [row] = await database.query<{ hash: string; text: string }>(
@@ -30,47 +30,47 @@ describe("API tokens", () => {
     );
     expect(row?.hash).toBe(createHash("sha256").update(issued.token).digest("hex"));
     expect(row?.text).not.toContain(issued.token.slice(13));
-    expect(JSON.stringify(await allTokens(database))).not.toContain(row?.hash);
+    expect(JSON.stringify(await listTokens(database))).not.toContain(row?.hash);
   });
 
   it("name their actor", async () => {
-    const { token } = await issueToken(database, "ada", { name: "grace", role: "approver" });
-    expect(await authenticateToken(database, token)).toEqual({ name: "grace", role: "approver" });
+    const { token } = await createToken(database, "ada", { name: "grace", role: "approver" });
+    expect(await authenticate(database, token)).toEqual({ name: "grace", role: "approver" });
   });
 
   it("are refused with another secret under a known prefix", async () => {
-    const { token } = await issueToken(database, "ada", { name: "mallory", role: "admin" });
+    const { token } = await createToken(database, "ada", { name: "mallory", role: "admin" });
     const other = token.slice(0, -1) + (token.endsWith("A") ? "B" : "A");
-    expect(await authenticateToken(database, other)).toBeUndefined();
-    expect(await authenticateToken(database, `${token} `)).toBeUndefined();
-    expect(await authenticateToken(database, "")).toBeUndefined();
+    expect(await authenticate(database, other)).toBeUndefined();
+    expect(await authenticate(database, `${token} `)).toBeUndefined();
+    expect(await authenticate(database, "")).toBeUndefined();
   });
 
   it("end when they expire, by the clock of Postgres", async () => {
-    const { token, id } = await issueToken(database, "ada", {
+    const { token, id } = await createToken(database, "ada", {
       name: "short",
       role: "viewer",
       expiresAt: "2999-01-01T00:00:00Z",
     });
-    expect(await authenticateToken(database, token)).toBeDefined();
+    expect(await authenticate(database, token)).toBeDefined();
     await database.query(
       "update rederive.api_token set expires_at = now() - interval '1 second' where id = $1::text::int8",
       [id],
     );
-    expect(await authenticateToken(database, token)).toBeUndefined();
+    expect(await authenticate(database, token)).toBeUndefined();
   });
 
   it("end when they are withdrawn, and stay so", async () => {
-    const { token, id } = await issueToken(database, "ada", { name: "gone", role: "viewer" });
-    const first = await withdrawToken(database, id);
-    expect(await authenticateToken(database, token)).toBeUndefined();
-    expect((await withdrawToken(database, id)).revokedAt).toBe(first.revokedAt);
-    await expect(withdrawToken(database, "999999")).rejects.toMatchObject({ code: "not_found" });
-    await expect(withdrawToken(database, "1 or true")).rejects.toMatchObject({ code: "not_found" });
+    const { token, id } = await createToken(database, "ada", { name: "gone", role: "viewer" });
+    const first = await revokeToken(database, id);
+    expect(await authenticate(database, token)).toBeUndefined();
+    expect((await revokeToken(database, id)).revokedAt).toBe(first.revokedAt);
+    await expect(revokeToken(database, "999999")).rejects.toMatchObject({ code: "not_found" });
+    await expect(revokeToken(database, "1 or true")).rejects.toMatchObject({ code: "not_found" });
   });
 
   it("note their last use at most once a minute", async () => {
-    const { token, id } = await issueToken(database, "ada", { name: "busy", role: "viewer" });
+    const { token, id } = await createToken(database, "ada", { name: "busy", role: "viewer" });
     const writes = async () => {
       const rows = await database.query<{ version: string }>(
         "select xmin::text as version from rederive.api_token where id = $1::text::int8",
@@ -79,17 +79,17 @@ describe("API tokens", () => {
       return rows[0]?.version;
     };
     const made = await writes();
-    await authenticateToken(database, token);
+    await authenticate(database, token);
     const used = await writes();
     expect(used).not.toBe(made);
-    await authenticateToken(database, token);
+    await authenticate(database, token);
     expect(await writes()).toBe(used);
     await database.query(
       "update rederive.api_token set last_used_at = now() - interval '2 minutes' where id = $1::text::int8",
       [id],
     );
     const aged = await writes();
-    await authenticateToken(database, token);
+    await authenticate(database, token);
     expect(await writes()).not.toBe(aged);
   });
 
@@ -100,6 +100,6 @@ describe("API tokens", () => {
     { name: "ok", role: "root" as "admin" },
     { name: "ok", role: "viewer" as const, expiresAt: "tomorrow" },
   ])("refuse the wish %j", async (wish) => {
-    await expect(issueToken(database, "ada", wish)).rejects.toMatchObject({ code: "usage" });
+    await expect(createToken(database, "ada", wish)).rejects.toMatchObject({ code: "usage" });
   });
 });

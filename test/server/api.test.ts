@@ -3,7 +3,7 @@ import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { RederiveError } from "../../src/errors.ts";
 import { allows, leastRole, roles } from "../../src/governance/roles.ts";
-import { withdrawToken } from "../../src/governance/tokens.ts";
+import { revokeToken } from "../../src/governance/tokens.ts";
 import { routes } from "../../src/server/routes.ts";
 import { requestOf } from "./requests.ts";
 import { aCanary, type Harness, startHarness } from "./support.ts";
@@ -170,6 +170,33 @@ describe("input", () => {
     ]);
   });
 
+  it("gives the graph of the catalog", async () => {
+    const response = await harness.request("/api/v1/catalog", { role: "viewer" });
+    expect(await response.json()).toEqual({
+      datasets: [
+        {
+          name: "orders",
+          kind: "source",
+          table: "public.orders",
+          partitions: "whole",
+          owner: "sales",
+          inputs: [],
+          checks: [],
+        },
+        {
+          ...{ name: "revenue", kind: "derived", table: "public.revenue", partitions: "whole", version: 2 },
+          ...{
+            transform: "select",
+            key: ["id"],
+            inputs: [{ name: "orders", dataset: "orders", mapping: expect.any(String) }],
+          },
+          checks: [{ name: expect.any(String), severity: "error" }],
+        },
+      ],
+      exposures: [{ name: "board", reads: ["revenue"], criticality: "critical" }],
+    });
+  });
+
   it("says where a new backfill is", async () => {
     const response = await harness.request("/api/v1/backfills", {
       method: "POST",
@@ -192,9 +219,9 @@ describe("input", () => {
 
 describe("tokens", () => {
   it("refuses malformed, unknown and revoked ones alike", async () => {
-    const { issueToken } = await import("../../src/governance/tokens.ts");
-    const issued = await issueToken(harness.database, "test", { name: "gone", role: "admin" });
-    await withdrawToken(harness.database, issued.id);
+    const { createToken } = await import("../../src/governance/tokens.ts");
+    const issued = await createToken(harness.database, "test", { name: "gone", role: "admin" });
+    await revokeToken(harness.database, issued.id);
     const bodies = await Promise.all(
       ["nonsense", `rdv_00000000_${"A".repeat(43)}`, issued.token, `${harness.tokens.admin}x`].map(async (token) => {
         const response = await harness.request("/api/v1/limits", {

@@ -3,10 +3,13 @@ import { randomBytes } from "node:crypto";
 import type { Queue } from "bullmq";
 import { pgTable, text } from "drizzle-orm/pg-core";
 import { pino } from "pino";
-import type { Catalog } from "../../src/catalog/catalog.ts";
+import { type Catalog, defineCatalog } from "../../src/catalog/catalog.ts";
+import { check } from "../../src/catalog/check.ts";
+import { derived, exposure, source } from "../../src/catalog/dataset.ts";
+import { whole } from "../../src/catalog/scheme.ts";
 import { RederiveError } from "../../src/errors.ts";
 import { type Actor, type Role, roles } from "../../src/governance/roles.ts";
-import { authenticateToken, issueToken } from "../../src/governance/tokens.ts";
+import { authenticate, createToken } from "../../src/governance/tokens.ts";
 import { makePlan, type Plan } from "../../src/plan.ts";
 import type { Status, TaskCounts } from "../../src/report.ts";
 import { type RunningServer, type ServerOptions, startServer } from "../../src/server/index.ts";
@@ -51,7 +54,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   const server = await startServer(rederive, { port: 0, host: "127.0.0.1", log, ...serverOptions });
   const tokens = Object.fromEntries(
     await Promise.all(
-      roles.map(async (role) => [role, (await issueToken(database, "test", { name: role, role })).token]),
+      roles.map(async (role) => [role, (await createToken(database, "test", { name: role, role })).token]),
     ),
   ) as Record<Role, string>;
   return {
@@ -106,7 +109,7 @@ export class FakeRederive implements RederivePort {
   }
 
   async authenticate(token: string): Promise<Actor | undefined> {
-    return await authenticateToken(this.#database, token);
+    return await authenticate(this.#database, token);
   }
 
   async readiness(): Promise<readonly Readiness[]> {
@@ -214,37 +217,21 @@ export function aStatus(): Status {
   };
 }
 
+const orderTable = pgTable("orders", { id: text("id").notNull() });
+const revenueTable = pgTable("revenue", { id: text("id").notNull() });
+
 function aCatalog(): Catalog {
-  const table = pgTable("orders", { id: text("id") });
-  const orders = { kind: "source", name: "orders", table, partitions: { kind: "whole" }, owner: "sales" };
-  const revenue = {
-    kind: "derived",
-    name: "revenue",
-    table,
-    partitions: { kind: "whole" },
+  const orders = source(orderTable, { partitions: whole(), owner: "sales" });
+  const revenue = derived(revenueTable, {
     version: 2,
-    key: [table.id],
-    owned: [table.id],
-    inputs: [{ name: "orders", dataset: orders, mapping: { kind: "lookback", partitions: 7 } }],
-    transform: { kind: "select", statement: "select id from orders", columns: ["id"] },
-    checks: [],
-    functions: [],
-    allowTriggers: [],
-    attempts: 5,
-    timeoutMs: 1_000,
-  };
-  const board = { kind: "exposure", name: "board", reads: [revenue], criticality: "critical" };
-  return {
-    datasets: new Map<string, unknown>([
-      ["orders", orders],
-      ["revenue", revenue],
-    ]),
-    order: ["orders", "revenue"],
-    exposures: new Map([["board", board]]),
-    resources: {},
-    downstream: () => [],
-    criticalityOf: () => 0,
-  } as unknown as Catalog;
+    key: [revenueTable.id],
+    partitions: whole(),
+    inputs: { orders },
+    select: ({ db, orders }) => db.select({ id: orders.id }).from(orders),
+    checks: [check.notNull(revenueTable.id)],
+  });
+  const board = exposure("board", { reads: [revenue], criticality: "critical" });
+  return defineCatalog({ datasets: [orders, revenue], exposures: [board] });
 }
 
 /** A secret that must not come out anywhere. */

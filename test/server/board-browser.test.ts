@@ -1,0 +1,67 @@
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { FlowProducer, Queue } from "bullmq";
+import { type Browser, chromium } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { type Harness, startHarness } from "./support.ts";
+
+const executablePath = "/usr/bin/chromium";
+const required = (process.env["REDERIVE_REQUIRE"] ?? "").includes("chromium");
+const redisUrl = inject("redisUrl");
+
+describe.skipIf(!required && (redisUrl === "" || !existsSync(executablePath)))("the queue board in a browser", () => {
+  let harness: Harness;
+  let browser: Browser;
+  let queues: Queue[];
+  let flows: FlowProducer;
+
+  beforeAll(async () => {
+    const connection = { url: redisUrl, maxRetriesPerRequest: null };
+    const prefix = `{t${randomBytes(4).toString("hex")}}`;
+    queues = ["backfill", "gate"].map((name) => new Queue(name, { connection, prefix }));
+    flows = new FlowProducer({ connection, prefix });
+    const node = (name: string, queueName: string, id: string) => ({
+      name,
+      queueName,
+      data: { t: id },
+      opts: { jobId: `bf_7k3m9x2q4d~${id}` },
+    });
+    await flows.add({
+      ...node("month", "backfill", "1"),
+      children: [node("day", "backfill", "2"), node("gate", "gate", "1")],
+    });
+    harness = await startHarness({ queues });
+    browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    await harness?.close();
+    await flows?.close();
+    for (const queue of queues ?? []) {
+      await queue.obliterate({ force: true });
+      await queue.close();
+    }
+  });
+
+  it("shows a flow to a viewer, complete without the internet and within the content policy", async () => {
+    const context = await browser.newContext({ httpCredentials: { username: "ada", password: harness.tokens.viewer } });
+    const page = await context.newPage();
+    const complaints: string[] = [];
+    const hosts = new Set<string>();
+    page.on("console", (message) => {
+      if (message.type() === "error") complaints.push(message.text());
+    });
+    page.on("pageerror", (error) => complaints.push(error.message));
+    page.on("request", (request) => hosts.add(new URL(request.url()).host));
+    await page.goto(`${harness.url}/queues/queue/backfill/bf_7k3m9x2q4d~1`);
+    const flow = page.locator(".react-flow");
+    await flow.getByText("month").first().waitFor();
+    await flow.getByText("day").first().waitFor();
+    await flow.getByText("gate").first().waitFor();
+    expect([...hosts]).toEqual([new URL(harness.url).host]);
+    // The browser itself reports the first answer, 401, which asked for the password.
+    expect(complaints.filter((text) => !text.includes("401"))).toEqual([]);
+    await context.close();
+  });
+});
