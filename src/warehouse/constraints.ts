@@ -124,9 +124,12 @@ function foreignKeys(tx: Tx, table: string): Promise<ForeignKey[]> {
   );
 }
 
+/** A column as `pg_get_indexdef` prints it; anything else is an expression and needs a name. */
+const columnPattern = /^("([^"]|"")+"|[a-z_][a-z0-9_$]*)$/;
+
 /** Values that would be in the dataset twice after promotion, at least once among the recomputed rows. */
 export function repeatedAfterPromotion(recomputed: Recomputed, index: Omit<UniqueIndex, "name" | "columns">): string {
-  const names = index.expressions.map((expression, position) => (index.plain ? expression : `k${position + 1}`));
+  const names = index.expressions.map((expression, position) => (columnPattern.test(expression) ? expression : `k${position + 1}`));
   const list = index.expressions.map((expression, position) => `${expression} as ${names[position]}`).join(", ");
   const conditions = [
     ...(index.predicate === null ? [] : [`(${index.predicate})`]),

@@ -124,7 +124,7 @@ async function pump(
   const onAbort = (): void => stop.abort(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
   try {
-    await transfer(source, target, lines, stop.signal);
+    await transfer(source, target, lines, stop);
   } catch (error) {
     source.destroy();
     if (!targetFailed) await giveUp(target);
@@ -134,14 +134,25 @@ async function pump(
   }
 }
 
-async function transfer(source: Readable, target: Writable, lines: Lines, signal: AbortSignal): Promise<void> {
+async function transfer(source: Readable, target: Writable, lines: Lines, stop: AbortController): Promise<void> {
+  const { signal } = stop;
   for await (const chunk of addAbortSignal(signal, source)) {
-    const text = lines.translate(chunk as Buffer);
+    const text = translated(lines, chunk as Buffer, stop);
     if (text !== "" && !target.write(text)) await once(target, "drain", { signal });
     signal.throwIfAborted();
   }
   target.end();
   await finished(target, { signal });
+}
+
+/** Leaving the loop destroys the source, which then reports an error of its own; this one must be the first. */
+function translated(lines: Lines, chunk: Buffer, stop: AbortController): string {
+  try {
+    return lines.translate(chunk);
+  } catch (error) {
+    stop.abort(error);
+    throw error;
+  }
 }
 
 /** Ends a COPY IN without its rows, and waits until the server has agreed, so that the session takes a rollback next. */
