@@ -47,7 +47,7 @@ export interface BackfillPort {
   pause(options: { reason: string }): Promise<Status>;
   resume(options: { reason: string }): Promise<Status>;
   cancel(options: { reason: string }): Promise<Status>;
-  retry(options: { reason: string; dataset?: string; partitions?: readonly string[] }): Promise<Status>;
+  retry(options: { reason: string; dataset?: string; partitions?: readonly string[] | Ranges }): Promise<Status>;
   status(): Promise<Status>;
   diff(options?: { samples?: number }): Promise<Diff>;
   promote(options: { reason: string }): Promise<MergeReport>;
@@ -59,7 +59,8 @@ export type LaterWrites = "refuse" | "overwrite" | "keep";
 export interface PlanWish {
   datasets?: string[];
   window?: { from: string; to: string };
-  partitions?: Ranges;
+  /** Labels of one dataset, or ordinal ranges. */
+  partitions?: readonly string[] | Ranges;
   changes?: boolean;
   reason: string;
 }

@@ -32,6 +32,11 @@ const ranges = z
   .max(1_000)
   .describe("Half-open ranges of partition ordinals");
 
+const label = z.string().min(1).max(100).refine(hasNoControls, "control characters are not allowed");
+
+/** As people name them, for one dataset, or as programs do. */
+const partitions = z.union([z.array(label).min(1).max(10_000).describe("Labels such as 2001-01-31"), ranges]);
+
 /** An ISO date or instant, or a number for range schemes; the partition scheme says what fits. */
 const bound = z.string().regex(/^[0-9A-Za-z:.+-]{1,40}$/, "a bound is an ISO date, an ISO instant or a number");
 
@@ -71,8 +76,10 @@ export const planBody = z
     window: z.exactOptional(
       z.strictObject({ from: bound, to: bound }).describe("Half-open; must fall on partition boundaries"),
     ),
-    partitions: z.exactOptional(ranges),
-    changes: z.exactOptional(z.boolean().describe("Recompute what changed since it was last promoted")),
+    partitions: z.exactOptional(partitions),
+    changes: z.exactOptional(
+      z.boolean().describe("Recompute what changed since it was last promoted; the default without datasets"),
+    ),
     reason,
   })
   .register(components, { id: "PlanRequest" });
@@ -83,13 +90,11 @@ export const startBody = z
 
 export const reasonBody = z.strictObject({ reason }).register(components, { id: "ReasonRequest" });
 
-const partitionLabel = z.string().min(1).max(100).refine(hasNoControls, "control characters are not allowed");
-
 export const retryBody = z
   .strictObject({
     reason,
     dataset: z.exactOptional(datasetName),
-    partitions: z.exactOptional(z.array(partitionLabel).min(1).max(10_000).describe("Labels such as 2001-01-31")),
+    partitions: z.exactOptional(partitions),
   })
   .register(components, { id: "RetryRequest" });
 
@@ -111,7 +116,12 @@ export const limitBody = z
         .describe("At most `max` task starts in `perMs` milliseconds, over the whole fleet; null lifts it"),
     ),
     concurrency: z.exactOptional(
-      z.int().min(1).max(100_000).nullable().describe("Tasks running at a time, over the whole fleet; null lifts it"),
+      z
+        .int()
+        .min(0)
+        .max(100_000)
+        .nullable()
+        .describe("Tasks running at a time, over the whole fleet; 0 stops them, null lifts it"),
     ),
     reason,
   })
