@@ -18,12 +18,15 @@ export interface Failure {
   readonly sqlstate?: string;
 }
 
+/** More than any dataset allows, and still an int4. */
+const unlimited = 1_000_000;
+
 /** Attempts that may end in the same kind of error one after the other before the task fails. */
 export const triesOf: Readonly<Record<FailureKind, number>> = {
   deterministic: 2,
   timeout: 2,
-  transient: Number.MAX_SAFE_INTEGER,
-  exhausted: Number.MAX_SAFE_INTEGER,
+  transient: unlimited,
+  exhausted: unlimited,
 };
 
 const longestMessageBytes = 4_096;

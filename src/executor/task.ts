@@ -178,7 +178,8 @@ async function recordFailure(claimed: Claimed, error: unknown): Promise<TaskOutc
       return await holdExhausted(ref, context, failure);
     }
     return await countFailure(claimed, failure);
-  } catch {
+  } catch (unrecorded) {
+    if (classify(unrecorded).kind === "deterministic") throw unrecorded;
     // Postgres is away. The task stays running under a lease that ends, or under a backend that is gone.
     return later("unavailable");
   }

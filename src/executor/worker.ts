@@ -12,7 +12,7 @@ import { DelayedError, UnrecoverableError } from "bullmq";
 import type { Catalog } from "../catalog/catalog.ts";
 import { definitionOf, type LockFile, queueOf } from "../catalog/definition.ts";
 import type { Settings } from "../config.ts";
-import { messageOf, RederiveError } from "../errors.ts";
+import type { RederiveError } from "../errors.ts";
 import { deregisterWorker, markDraining } from "../store/workers.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { recordError, recordTask, type TaskOutcome as TaskMetric } from "../telemetry/metrics.ts";
@@ -292,8 +292,9 @@ function traceparentOf(job: TaskJob): string | undefined {
   try {
     const { traceparent } = JSON.parse(metadata) as { traceparent?: unknown };
     return typeof traceparent === "string" ? traceparent : undefined;
-  } catch (error) {
-    throw new RederiveError("internal", `the job's trace cannot be read: ${messageOf(error)}`, { cause: error });
+  } catch {
+    // Somebody else's job options; the task joins the trace of its plan.
+    return undefined;
   }
 }
 
