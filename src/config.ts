@@ -79,8 +79,6 @@ export interface Settings {
   readonly server: { readonly host: string; readonly port: number };
   /** The search path of this process, for finding a Redis binary. */
   readonly searchPath: string;
-  /** pino level: LOG_LEVEL, default "info". */
-  readonly logLevel: string;
 }
 
 const positive = (fallback: number, maximum = Number.MAX_SAFE_INTEGER) =>
@@ -137,7 +135,6 @@ export function resolveSettings(config: Config, env: NodeJS.ProcessEnv = process
     queueBackend: options.redisUrl === undefined ? "postgres" : "redis",
     embedded: env["REDERIVE_EMBEDDED"] === "1",
     searchPath: env["PATH"] ?? "",
-    logLevel: env["LOG_LEVEL"] ?? "info",
   });
   return { settings, catalog };
 }
@@ -145,6 +142,16 @@ export function resolveSettings(config: Config, env: NodeJS.ProcessEnv = process
 /** The configuration file named by the environment, for the command line. */
 export function configPathFrom(env: NodeJS.ProcessEnv = process.env): string | undefined {
   return emptyAsMissing(env["REDERIVE_CONFIG"]);
+}
+
+/** The standard OTEL_* variables, for the OpenTelemetry SDK. */
+export function telemetryVariables(env: NodeJS.ProcessEnv = process.env): Readonly<Record<string, string | undefined>> {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => name.startsWith("OTEL_")));
+}
+
+/** LOG_LEVEL: a pino level; default "info". */
+export function logLevelFrom(env: NodeJS.ProcessEnv = process.env): string {
+  return emptyAsMissing(env["LOG_LEVEL"]) ?? "info";
 }
 
 /** Who acts where nobody says so: REDERIVE_ACTOR, else the login name. */

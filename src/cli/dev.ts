@@ -12,16 +12,16 @@ export function addDev(program: Command): void {
         command.optsWithGlobals<CommonOptions>(),
         async ({ rederive, output }) => {
           await serve(async () => {
-            const planner = await rederive.startPlanner();
+            const planner = rederive.startPlanner();
             const worker = await rederive.startWorker({});
             const { startServer } = await loadServer();
             const server = await startServer(rederive);
             output.note(`queues: ${server.url}/queues   API: ${server.url}/api/v1/openapi.json`);
             output.note('now, in another terminal: rederive plan --reason "first run"   (Ctrl-C stops everything)');
             return {
-              stop: async (options) => {
+              stop: async () => {
                 await server.close();
-                await worker.stop(options);
+                await worker.stop();
                 await planner.stop();
               },
             };

@@ -4,6 +4,7 @@ import { resolveSettings } from "../config.ts";
 import { attachEmbeddedServers, openEmbeddedServers } from "../embedded/servers.ts";
 import { RederiveError } from "../errors.ts";
 import { type Acting, createRederive, type Rederive } from "../rederive.ts";
+import type { Logger } from "../telemetry/log.ts";
 import { loadConfig } from "./load-config.ts";
 import { createOutput, type Output } from "./output.ts";
 
@@ -27,6 +28,10 @@ export interface OpenOptions {
   /** `dev`: starts embedded servers where no database is named. */
   readonly embedded?: boolean;
   readonly change?: (config: Config) => Config;
+  /** Does not look at the control schema while opening. */
+  readonly unchecked?: boolean;
+  /** Default: silence; a command tells people what they need. */
+  readonly log?: Logger;
 }
 
 /** Opens, runs `work`, and closes whatever happens. */
@@ -39,7 +44,7 @@ export async function withRederive(
   const { config: loaded, path } = await loadConfig(options.config);
   const servers = await serversFor(open.change ? open.change(loaded) : loaded, open, output);
   try {
-    const rederive = await createRederive(servers.config);
+    const rederive = await createRederive(servers.config, { log: open.log, unchecked: open.unchecked === true });
     try {
       await work({ rederive, acting: rederive.as({ name: actorNameFrom(), role: "admin" }), output, configPath: path });
     } finally {

@@ -3,9 +3,9 @@
  * drains; a second signal ends it at once.
  */
 import type { Command } from "commander";
-import { startTelemetry } from "../telemetry/sdk.ts";
-import { createLog } from "../telemetry/log.ts";
-import { exitCodes } from "./exit.ts";
+import { logLevelFrom, telemetryVariables } from "../config.ts";
+import { createLog, type Logger } from "../telemetry/log.ts";
+import { startTelemetry, type Telemetry } from "../telemetry/sdk.ts";
 import { wholeNumber } from "./numbers.ts";
 import { type CommonOptions, withRederive } from "./open.ts";
 
@@ -17,9 +17,10 @@ interface ProcessOptions extends CommonOptions {
 
 /** What a process of the fleet is made of. */
 interface Service {
-  /** Resolves when it ended by itself, which is a failure. */
-  readonly ended?: Promise<unknown>;
-  stop(options?: { readonly now: boolean }): Promise<void>;
+  /** Resolves when it has ended, with the error if it had to. */
+  readonly ended?: Promise<Error | undefined>;
+  /** Drains; called again, it ends what is left at once. */
+  stop(): Promise<void>;
 }
 
 export function addProcesses(program: Command): void {
@@ -29,12 +30,12 @@ export function addProcesses(program: Command): void {
     .option("--concurrency <n>", "tasks at a time; each has a database connection of its own", wholeNumber(1, 256))
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<ProcessOptions>();
-      await withTelemetry("worker", () =>
+      await withTelemetry("worker", ({ log }) =>
         withRederive(
           options,
           ({ rederive }) =>
             serve(async () => rederive.startWorker(options.concurrency === undefined ? {} : { concurrency: options.concurrency })),
-          { fleet: true },
+          { fleet: true, log },
         ),
       );
     });
@@ -43,8 +44,8 @@ export function addProcesses(program: Command): void {
     .description("release tasks to the queues and heal what was lost; start as many as you like, one of them leads")
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<ProcessOptions>();
-      await withTelemetry("planner", () =>
-        withRederive(options, ({ rederive }) => serve(() => rederive.startPlanner()), { fleet: true }),
+      await withTelemetry("planner", ({ log }) =>
+        withRederive(options, ({ rederive }) => serve(async () => rederive.startPlanner()), { fleet: true, log }),
       );
     });
   program
@@ -54,19 +55,20 @@ export function addProcesses(program: Command): void {
     .option("--port <n>", "port to listen on", wholeNumber(0, 65_535))
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<ProcessOptions>();
-      await withTelemetry("server", () =>
+      await withTelemetry("web", ({ log, metrics }) =>
         withRederive(
           options,
           async ({ rederive, output }) => {
             const { startServer } = await loadServer();
             await serve(async () => {
-              const server = await startServer(rederive);
+              const server = await startServer(rederive, { log, metrics });
               output.note(`rederive server listens on ${server.url}`);
               return { stop: () => server.close() };
             });
           },
           {
             fleet: true,
+            log,
             change: (config) => ({
               ...config,
               server: { ...config.server, ...(options.host && { host: options.host }), ...(options.port !== undefined && { port: options.port }) },
@@ -86,30 +88,27 @@ export async function loadServer(): Promise<typeof import("../server/index.ts")>
 export async function serve(start: () => Promise<Service>): Promise<void> {
   const service = await start();
   await new Promise<void>((resolve, reject) => {
-    let stopping = false;
     const onSignal = (): void => {
-      const now = stopping;
-      stopping = true;
-      service.stop({ now }).then(resolve, reject);
+      service.stop().then(resolve, reject);
     };
     process.on("SIGTERM", onSignal);
     process.on("SIGINT", onSignal);
-    service.ended?.then((why) => {
-      if (stopping) return;
-      process.exitCode = exitCodes.usage;
-      reject(why);
-    }, reject);
+    service.ended?.then((error) => (error === undefined ? resolve() : reject(error)), reject);
   });
 }
 
-async function withTelemetry(role: string, work: () => Promise<void>): Promise<void> {
-  const telemetry = await startTelemetry({ serviceName: "rederive", role });
-  const log = createLog({ name: `rederive ${role}` });
-  log.info({ pid: process.pid }, "starting");
+/** Telemetry and a log for the life of a process. */
+async function withTelemetry(
+  role: "web" | "worker" | "planner",
+  work: (process: { log: Logger; metrics: Telemetry["prometheus"] }) => Promise<void>,
+): Promise<void> {
+  const telemetry = await startTelemetry({ serviceName: "rederive", role, variables: telemetryVariables() });
+  const log = createLog({ name: role, level: logLevelFrom() });
+  log.info({ pid: process.pid }, `${role} starts`);
   try {
-    await work();
-    log.info("stopped");
+    await work({ log, metrics: telemetry.prometheus });
+    log.info(`${role} has stopped`);
   } finally {
-    await telemetry.stop();
+    await telemetry.shutdown();
   }
 }

@@ -74,7 +74,7 @@ async function startWork(options: RunOptions, { rederive, acting }: Opened): Pro
     const warning = alone ? "no worker is running; start some with: rederive worker (and rederive planner)" : undefined;
     return { warning, [Symbol.asyncDispose]: async () => {} };
   }
-  const planner = await rederive.startPlanner();
+  const planner = rederive.startPlanner();
   const worker = await rederive.startWorker({ concurrency: count });
   return {
     warning: undefined,

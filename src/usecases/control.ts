@@ -2,8 +2,6 @@
  * Pause, resume, cancel and retry: each one transaction that changes the state and writes its audit row. Workers
  * see the change at their next claim; running tasks of a cancelled backfill lose at their final statement.
  */
-import type { Ranges } from "../catalog/ranges.ts";
-import { parsePartition } from "../catalog/scheme.ts";
 import { RederiveError } from "../errors.ts";
 import { appendAudit } from "../store/audit.ts";
 import { type BackfillRow, moveBackfill, releaseHolds } from "../store/backfills.ts";
@@ -11,6 +9,7 @@ import { endReservations } from "../store/reservations.ts";
 import { cancelTasks, retryTasks } from "../store/tasks.ts";
 import type { Tx } from "../tx.ts";
 import { type Context, requireLocked, wrongState } from "./context.ts";
+import { type PartitionChoice, rangesOfChoice } from "./partitions.ts";
 
 export interface Reasoned {
   /** Why; it goes into the audit trail. */
@@ -20,8 +19,8 @@ export interface Reasoned {
 export interface RetryInput extends Reasoned {
   /** Default: every dataset. */
   readonly dataset?: string | undefined;
-  /** Labels such as "2001-01-31"; default: every failed, quarantined or held partition. */
-  readonly partitions?: readonly string[] | undefined;
+  /** Labels such as "2001-01-31", or ordinal ranges; default: every failed, quarantined or held partition. */
+  readonly partitions?: PartitionChoice | undefined;
 }
 
 /** Nothing new starts; running tasks finish. */
@@ -63,7 +62,8 @@ export async function retry(context: Context, id: string, input: RetryInput): Pr
     if (!["running", "paused", "held", "verified"].includes(row.state)) {
       throw wrongState(row, "retry", "only a backfill that is at work, held or verified can be retried");
     }
-    const partitions = input.partitions && ordinalsOf(context, input.dataset, input.partitions);
+    const named = input.dataset === undefined ? [] : [input.dataset];
+    const partitions = input.partitions && rangesOfChoice(context.catalog, named, input.partitions);
     const retried = await retryTasks(tx, {
       backfill: id,
       dataset: input.dataset,
@@ -79,16 +79,6 @@ export async function retry(context: Context, id: string, input: RetryInput): Pr
     return { tasks: retried, dataset: input.dataset, partitions: input.partitions };
   });
   return count;
-}
-
-function ordinalsOf(context: Context, dataset: string | undefined, labels: readonly string[]): Ranges {
-  if (dataset === undefined) throw new RederiveError("usage", "partitions were named without their dataset; add the dataset");
-  const found = context.catalog.datasets.get(dataset);
-  if (!found) throw new RederiveError("not_found", `there is no dataset ${JSON.stringify(dataset)} in the catalog`);
-  return labels
-    .map((label) => parsePartition(found.partitions, label))
-    .sort((a, b) => a - b)
-    .map((ordinal) => [ordinal, ordinal + 1] as const);
 }
 
 async function act(

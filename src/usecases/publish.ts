@@ -84,7 +84,7 @@ export async function rollback(context: Context, id: string, input: RollbackInpu
           details: {
             datasets: report.datasets,
             onLaterWrites: input.onLaterWrites ?? "refuse",
-            laterWrites: later.map(({ dataset, count }) => ({ dataset, count })),
+            laterWrites: later.map(({ dataset, changed }) => ({ dataset, changed })),
           },
         });
       },

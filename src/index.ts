@@ -1,0 +1,56 @@
+/** The public API of rederive. What is not named here is internal and may change at any time. */
+
+export { Backfill } from "./backfill.ts";
+export { type Catalog, type CatalogOptions, defineCatalog } from "./catalog/catalog.ts";
+export { type Check, check } from "./catalog/check.ts";
+export {
+  all,
+  type Criticality,
+  custom,
+  type Dataset,
+  type Derived,
+  derived,
+  type Exposure,
+  exposure,
+  type Input,
+  type Limits,
+  lookback,
+  type Source,
+  source,
+} from "./catalog/dataset.ts";
+export type { Mapping } from "./catalog/mapping.ts";
+export type { Range, Ranges } from "./catalog/ranges.ts";
+export {
+  daily,
+  hash,
+  hourly,
+  labelOf,
+  list,
+  monthly,
+  type PartitionScheme,
+  range,
+  weekly,
+  whole,
+  yearly,
+} from "./catalog/scheme.ts";
+export { type Config, defineConfig, type Environment, type Settings } from "./config.ts";
+export { type ErrorCode, isRederiveError, RederiveError } from "./errors.ts";
+export type { Actor, Role } from "./governance/roles.ts";
+export type { Decision, Forecast, Plan, PlanRequest, Reason, RecomputeStep, ReuseStep, SkipStep, Step } from "./plan.ts";
+export { Acting, createRederive, Rederive, type RederiveOptions } from "./rederive.ts";
+export type {
+  CheckOutcome,
+  DatasetDiff,
+  DatasetStatus,
+  Diff,
+  Finding,
+  LimitSetting,
+  MergeCounts,
+  MergeReport,
+  RunEvent,
+  Status,
+  TaskCounts,
+  Trouble,
+} from "./report.ts";
+export type { BackfillState, TaskState } from "./states.ts";
+export type { PlanInput } from "./usecases/plan.ts";

@@ -1,0 +1,299 @@
+/**
+ * The composition root: opens the parts of one instance and hands out the use cases.
+ *
+ * Every use case has an actor: `rederive.as(actor)` gives the methods, which authorize, call one feature and leave the
+ * audit row to that feature's transaction. Opening does no work by itself; workers and planners are started on purpose.
+ */
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import type { Queue } from "bullmq";
+import { Backfill } from "./backfill.ts";
+import type { Catalog } from "./catalog/catalog.ts";
+import type { LockFile } from "./catalog/definition.ts";
+import { queueOf } from "./catalog/definition.ts";
+import { type Config, resolveSettings, type Settings } from "./config.ts";
+import { RederiveError } from "./errors.ts";
+import { PlannerLoop } from "./executor/planner-loop.ts";
+import { checkRedis, laneQueues, openQueues, type Queues } from "./executor/queues.ts";
+import { openWorker, type RunningWorker } from "./executor/worker.ts";
+import { type Actor, authorize } from "./governance/roles.ts";
+import { authenticate, createToken, type IssuedToken, listTokens, type NewToken, revokeToken } from "./governance/tokens.ts";
+import { lockedHashes, parseLock, requireLock } from "./planner/lock.ts";
+import type { Plan } from "./plan.ts";
+import type { Finding, LimitSetting, Status } from "./report.ts";
+import type { BackfillState } from "./states.ts";
+import { appendAudit } from "./store/audit.ts";
+import { checkSchema, migrate } from "./store/migrate.ts";
+import { checkReachable, openDatabase } from "./store/postgres.ts";
+import type { TokenRow } from "./store/tokens.ts";
+import type { Logger } from "./telemetry/log.ts";
+import type { Database } from "./tx.ts";
+import type { Context } from "./usecases/context.ts";
+import { doctor } from "./usecases/doctor.ts";
+import { type LimitInput, limits, setLimit } from "./usecases/limit.ts";
+import { openBackfill, type PlanInput, plan, preview } from "./usecases/plan.ts";
+import { type PartReadiness, readiness } from "./usecases/readiness.ts";
+import { list } from "./usecases/status.ts";
+import { verify } from "./usecases/verify.ts";
+
+export interface RederiveOptions {
+  /** Default: silence. */
+  readonly log?: Logger | undefined;
+  /** Do not look at the control schema while opening, so that `doctor` can say what is wrong with it. Default false. */
+  readonly unchecked?: boolean;
+}
+
+/**
+ * Opens an instance. In development it migrates the control schema; elsewhere it refuses one that is not up to date
+ * (`schema_incompatible`). Throws `configuration` for settings that cannot work, `unavailable` where Postgres or Redis
+ * cannot be reached.
+ */
+export async function createRederive(config: Config, options: RederiveOptions = {}): Promise<Rederive> {
+  const { settings, catalog } = resolveSettings(config);
+  const databaseUrl = requireDatabase(settings);
+  if (settings.redisUrl === undefined && settings.environment === "production") {
+    throw new RederiveError("configuration", "production needs REDIS_URL, a Redis with maxmemory-policy noeviction");
+  }
+  const database = openDatabase(databaseUrl, { max: settings.controlConnections });
+  try {
+    await checkReachable(database, databaseUrl);
+    if (options.unchecked !== true) {
+      if (settings.environment !== "production") await migrate(databaseUrl);
+      await checkSchema(database);
+      await warnAboutRedis(settings, options.log);
+    }
+    const queues = openQueues({
+      backend: settings.queueBackend,
+      redisUrl: settings.redisUrl,
+      databaseUrl,
+      prefix: settings.prefix,
+      leaseMs: settings.leaseMs,
+      onError: (message) => options.log?.warn(message),
+    });
+    return new Rederive({ settings, databaseUrl, catalog, database, queues, lock: readLock(settings, catalog), log: options.log });
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+interface Parts {
+  readonly settings: Settings;
+  readonly databaseUrl: string;
+  readonly catalog: Catalog;
+  readonly database: Database;
+  readonly queues: Queues;
+  readonly lock: LockFile | undefined;
+  readonly log: Logger | undefined;
+}
+
+/** One opened instance; close it, or let `await using` do it. */
+export class Rederive implements AsyncDisposable {
+  readonly settings: Settings;
+  readonly catalog: Catalog;
+  readonly #parts: Parts;
+  readonly #running = new Set<RunningWorker | PlannerLoop>();
+  #closed: Promise<void> | undefined;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.settings = parts.settings;
+    this.catalog = parts.catalog;
+  }
+
+  /** Where the queues live. */
+  get backend(): "redis" | "postgres" {
+    return this.#parts.queues.backend;
+  }
+
+  /** Every queue: lanes, limited resources and the gate. For boards and metrics. */
+  get queues(): readonly Queue[] {
+    const { queues, catalog } = this.#parts;
+    const resources = [...catalog.datasets.values()].flatMap((dataset) => (dataset.kind === "derived" ? [queueOf(dataset)] : []));
+    return [...[...new Set<string>([...laneQueues, ...resources])].map((name) => queues.queueFor(name)), queues.gates] as Queue[];
+  }
+
+  /** The use cases of one actor. */
+  as(actor: Actor): Acting {
+    const { settings, catalog, database, queues, lock } = this.#parts;
+    const wake = (): void => {
+      for (const running of this.#running) if ("wake" in running) running.wake();
+    };
+    return new Acting({ settings, catalog, database, queues, lock, actor, wake });
+  }
+
+  /** The actor of an API token; undefined where it is unknown, expired or revoked. */
+  async authenticate(token: string): Promise<Actor | undefined> {
+    return authenticate(this.#parts.database, token);
+  }
+
+  /** What /readyz says. Never rejects for a part that is away. */
+  async readiness(): Promise<readonly PartReadiness[]> {
+    return readiness(this.#parts.database, this.#parts.queues);
+  }
+
+  /** Runs tasks in this process until it is stopped. Default concurrency: that of the settings. */
+  async startWorker(options: { readonly concurrency?: number } = {}): Promise<RunningWorker> {
+    const { settings, databaseUrl, catalog, lock, database, queues, log } = this.#parts;
+    const worker = await openWorker({
+      settings: { ...settings, concurrency: options.concurrency ?? settings.concurrency },
+      databaseUrl,
+      catalog,
+      lock,
+      database,
+      queues,
+      log,
+    });
+    return this.#track(worker);
+  }
+
+  /** Takes part in releasing tasks and healing what was lost; of all planners of a fleet one leads. */
+  startPlanner(): PlannerLoop {
+    const { settings, catalog, database, queues, log } = this.#parts;
+    const planner = new PlannerLoop({
+      delivery: { database, queues, onError: (message, error) => log?.warn({ err: error }, message) },
+      catalog,
+      holder: `${hostname().slice(0, 24)}-${process.pid}-${randomBytes(4).toString("hex")}`,
+      verify: async (backfill) => {
+        await verify(database, catalog, backfill);
+      },
+      codeDriftMs: settings.codeDriftMs,
+      release: { windowTasks: settings.windowTasks },
+      recovery: { maxLosses: settings.maxLosses },
+    });
+    planner.start();
+    return this.#track(planner);
+  }
+
+  /** Stops what runs in this process, in order, and closes all connections. Idempotent. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    for (const running of [...this.#running].reverse()) await running.stop();
+    await this.#parts.queues.close();
+    await this.#parts.database.close();
+  }
+
+  #track<Running extends RunningWorker | PlannerLoop>(running: Running): Running {
+    this.#running.add(running);
+    return running;
+  }
+}
+
+/** The use cases of one actor. */
+export class Acting {
+  readonly #context: Context;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** Plans and stores; nothing runs before `start`. */
+  async plan(input: PlanInput): Promise<Backfill> {
+    authorize(this.#context.actor, "backfill.plan");
+    const made = await plan(this.#context, input);
+    return new Backfill(this.#context, made.id, made.plan);
+  }
+
+  /** Plans and stores nothing. */
+  async preview(input: PlanInput): Promise<Plan> {
+    authorize(this.#context.actor, "plan.preview");
+    return preview(this.#context, input);
+  }
+
+  /** A stored backfill. Throws `not_found`. */
+  async backfill(id: string): Promise<Backfill> {
+    authorize(this.#context.actor, "backfill.read");
+    const found = await openBackfill(this.#context, id);
+    return new Backfill(this.#context, found.id, found.plan);
+  }
+
+  /** Newest first; default 20. */
+  async backfills(options: { limit?: number; state?: BackfillState } = {}): Promise<Status[]> {
+    authorize(this.#context.actor, "backfill.read");
+    return list(this.#context, options);
+  }
+
+  async limits(): Promise<LimitSetting[]> {
+    authorize(this.#context.actor, "limit.read");
+    return limits(this.#context);
+  }
+
+  /** Changes a limit for the whole fleet while it runs. */
+  async setLimit(name: string, limit: LimitInput, reason: string): Promise<LimitSetting> {
+    authorize(this.#context.actor, "limit.set");
+    return setLimit(this.#context, name, limit, reason);
+  }
+
+  /** Makes an API token; it is shown this once. */
+  async createToken(wish: NewToken): Promise<IssuedToken> {
+    const { actor, database } = this.#context;
+    authorize(actor, "token.create");
+    return database.transaction(async (tx) => {
+      const issued = await createToken(tx, actor.name, wish);
+      const details = { id: issued.id, name: issued.name, role: issued.role };
+      await appendAudit(tx, { actor: actor.name, act: "token.create", details });
+      return issued;
+    });
+  }
+
+  async tokens(): Promise<TokenRow[]> {
+    authorize(this.#context.actor, "token.read");
+    return listTokens(this.#context.database);
+  }
+
+  /** The token is refused from the next request on. Throws `not_found`. */
+  async revokeToken(id: string): Promise<TokenRow> {
+    const { actor, database } = this.#context;
+    authorize(actor, "token.revoke");
+    return database.transaction(async (tx) => {
+      const revoked = await revokeToken(tx, id);
+      await appendAudit(tx, { actor: actor.name, act: "token.revoke", details: { id: revoked.id, name: revoked.name } });
+      return revoked;
+    });
+  }
+
+  /** What is wrong with the set-up, and how to mend it. */
+  async doctor(): Promise<Finding[]> {
+    authorize(this.#context.actor, "doctor.run");
+    return doctor(this.#context);
+  }
+}
+
+function requireDatabase(settings: Settings): string {
+  if (settings.databaseUrl !== undefined) return settings.databaseUrl;
+  throw new RederiveError("configuration", "there is no database: set DATABASE_URL or databaseUrl in the configuration");
+}
+
+async function warnAboutRedis(settings: Settings, log: Logger | undefined): Promise<void> {
+  if (settings.redisUrl === undefined) return;
+  const warning = await checkRedis(settings.redisUrl, settings.environment);
+  if (warning !== undefined) log?.warn(warning);
+}
+
+/** The lock is needed only for `map` datasets, and then it must name them all. */
+function readLock(settings: Settings, catalog: Catalog): LockFile | undefined {
+  const hasMaps = [...catalog.datasets.values()].some((dataset) => dataset.kind === "derived" && dataset.transform.kind === "map");
+  if (!hasMaps) return undefined;
+  const lock = parseLockFile(settings.lockFile);
+  requireLock(catalog, lock);
+  return lockedHashes(lock);
+}
+
+function parseLockFile(path: string): ReturnType<typeof parseLock> | undefined {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+  return parseLock(text);
+}
