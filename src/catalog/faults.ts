@@ -164,11 +164,12 @@ function checkFaults(dataset: Derived): string[] {
   ];
 }
 
+const severities: readonly string[] = ["error", "warn"];
+
 function checkFault(dataset: Derived, rule: Check): string[] {
   const unowned = columnsOfCheck(rule).filter((column) => !dataset.owned.includes(column));
   const faults = unowned.map((column) => `${qualified(column)} is no owned column of ${tableOf(dataset)}`);
-  if (rule.severity !== "error" && rule.severity !== "warn")
-    faults.push(`severity is ${rule.severity}; give error or warn`);
+  if (!severities.includes(rule.severity)) faults.push(`severity is ${rule.severity}; give error or warn`);
   switch (rule.kind) {
     case "unique":
     case "notNull":

@@ -4,7 +4,7 @@
  * Literals are made in place of placeholders by drizzle itself, not by replacing `$1` in finished text, where a `$1`
  * inside a quoted string could be hit. They are what the same value would mean as a parameter.
  */
-import type { SQL } from "drizzle-orm";
+import { is, Param, Placeholder, type SQL } from "drizzle-orm";
 import { PgDialect, QueryBuilder } from "drizzle-orm/pg-core";
 import { RederiveError } from "../errors.ts";
 
@@ -31,18 +31,11 @@ export function expressionText(expression: SQL): string {
 
 function literalOf(value: unknown): string {
   if (value === null || value === undefined) return "null";
-  switch (typeof value) {
-    case "boolean":
-      return String(value);
-    case "bigint":
-      return signed(value.toString());
-    case "number":
-      return numberLiteral(value);
-    case "string":
-      return textLiteral(value);
-    default:
-      return objectLiteral(value);
-  }
+  if (typeof value === "string") return textLiteral(value);
+  if (typeof value === "number") return numberLiteral(value);
+  if (typeof value === "bigint") return signed(value.toString());
+  if (typeof value === "boolean") return String(value);
+  return objectLiteral(value);
 }
 
 /** In parentheses where negative: `1-${-1}` must not become a comment. */
@@ -70,8 +63,10 @@ function objectLiteral(value: unknown): string {
   if (typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
     return textLiteral(JSON.stringify(value));
   }
-  const name = typeof value === "object" ? value?.constructor.name : typeof value;
-  throw unsupported(name === "Placeholder" ? "a placeholder; a transform has no parameters" : `a ${name}`);
+  // drizzle hands a placeholder over as it is, or inside the parameter that it stands for.
+  if (is(value, Placeholder) || is(value, Param)) throw unsupported("a placeholder, but a transform has no parameters");
+  const name = typeof value === "object" ? value?.constructor?.name : typeof value;
+  throw unsupported(`a value of type ${name ?? "object"}`);
 }
 
 function unsupported(what: string): RederiveError {

@@ -360,7 +360,8 @@ export function fixedExtent(scheme: PartitionScheme): Ranges | undefined {
       return [[0, scheme.values.length]];
     case "whole":
       return [[0, 1]];
-    default:
+    case "time":
+    case "range":
       return undefined;
   }
 }

