@@ -27,6 +27,7 @@ import { tableName } from "../warehouse/quote.ts";
 import { checkDeferred, resolveSwaps } from "../warehouse/swaps.ts";
 import { loadTarget, type MergeInput } from "../warehouse/target.ts";
 import {
+  clearTheWay,
   type LaterRows,
   type LaterWrites,
   markLaterWrites,
@@ -178,6 +179,7 @@ async function carryOut(tx: Tx, undoing: readonly Undoing[]): Promise<MergeCount
       if (deletesLast === last) deleted.set(undo.target.dataset, await undoInserts(tx, undo));
     }
   };
+  for (const { undo } of [...undoing].reverse()) await clearTheWay(tx, undo);
   await remove(false);
   const written = [];
   for (const { undo } of undoing) {

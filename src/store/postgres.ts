@@ -32,23 +32,96 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
   });
   const database: Database = {
     query: (text, params = []) => run(sql, text, params),
-    transaction: async (work, transactionOptions: TransactionOptions = {}) => {
-      const isolation = transactionOptions.isolation ?? "read committed";
-      const result = await sql.begin(`isolation level ${isolation}`, async (transaction) => {
-        const tx: Tx = { query: (text, params = []) => run(transaction, text, params) };
-        return { value: await work(tx) };
-      });
-      return result.value;
-    },
+    transaction: async (work, transactionOptions: TransactionOptions = {}) =>
+      transact(sql, transactionOptions.isolation ?? "read committed", work),
     close: () => sql.end({ timeout: 5 }),
   };
   return database;
 }
 
-async function run<Row>(sql: postgres.Sql | postgres.TransactionSql, text: string, params: readonly unknown[]): Promise<Row[]> {
+/** Begins a transaction; once more where the connection had died before it could begin. */
+async function transact<Result>(
+  sql: postgres.Sql,
+  isolation: string,
+  work: (tx: Tx) => Promise<Result>,
+): Promise<Result> {
+  const begin = `isolation level ${isolation}`;
+  try {
+    return await transactOnce(sql, begin, work);
+  } catch (error) {
+    if (!isStale(error, `begin ${begin}`)) throw error;
+    return transactOnce(sql, begin, work);
+  }
+}
+
+/**
+ * Where the connection of a transaction is lost, postgres.js 3.4.9 would still write `rollback` or `commit` to it and
+ * throw outside of any promise, which ends the process. So nothing is given back to it then: `begin` rejects by itself
+ * when the connection closes.
+ */
+async function transactOnce<Result>(
+  sql: postgres.Sql,
+  begin: string,
+  work: (tx: Tx) => Promise<Result>,
+): Promise<Result> {
+  let lost = false;
+  const forever = () => new Promise<never>(() => {});
+  const begun = sql.begin(begin, async (transaction) => {
+    const tx: Tx = {
+      query: async (text, params = []) => {
+        if (lost) throw connectionLost();
+        return run(transaction, text, params);
+      },
+    };
+    try {
+      const value = await work(tx);
+      return lost ? await forever() : { value };
+    } catch (error) {
+      if (lost || isConnectionLoss(error)) return forever();
+      throw error;
+    }
+  });
+  begun.catch(() => {
+    lost = true;
+  });
+  return ((await begun) as { value: Result }).value;
+}
+
+/**
+ * postgres.js 3.4.9 gives the error with which the server closed a connection a second time, to the first statement
+ * after the reconnection, which it then does not send. The error carries the text of the statement that it belongs to.
+ */
+function isStale(error: unknown, text: string): boolean {
+  const of = (error as { query?: unknown } | null)?.query;
+  return isConnectionLoss(error) && typeof of === "string" && of !== text;
+}
+
+/** Errors after which the server has closed the connection, and those by which postgres.js says that it is closed. */
+function isConnectionLoss(error: unknown): boolean {
+  const code = String((error as { code?: unknown } | null)?.code ?? "");
+  return code.startsWith("CONNECTION_") || code.startsWith("57P0") || code === "ECONNRESET" || code === "EPIPE";
+}
+
+function connectionLost(): RederiveError {
+  return new RederiveError(
+    "unavailable",
+    "the connection to Postgres was lost in a transaction; nothing was committed; try again",
+  );
+}
+
+async function run<Row>(
+  sql: postgres.Sql | postgres.TransactionSql,
+  text: string,
+  params: readonly unknown[],
+): Promise<Row[]> {
   // postgres.js types parameters by its own serialisers; the port's callers pass plain values and cast in SQL.
-  const rows = await sql.unsafe(text, params as postgres.ParameterOrJSON<never>[], { prepare: params.length > 0 });
-  return rows as unknown as Row[];
+  const send = () => sql.unsafe(text, params as postgres.ParameterOrJSON<never>[], { prepare: params.length > 0 });
+  try {
+    return (await send()) as unknown as Row[];
+  } catch (error) {
+    if (!isStale(error, text)) throw error;
+    return (await send()) as unknown as Row[];
+  }
 }
 
 /** A clear error where the database cannot be reached at all. */

@@ -82,25 +82,30 @@ export function undoneUpdates(undo: Undo): UpdateSource {
   };
 }
 
-/** Deletes what the promotion inserted, what came back since, and what will be rewritten. Returns how many were its own. */
-export async function undoInserts(tx: Tx, undo: Undo): Promise<number> {
+/** Takes away what stands where old rows come back: rows that will be rewritten, and rows inserted again since. */
+export async function clearTheWay(tx: Tx, undo: Undo): Promise<void> {
   const { target } = undo;
   await keepUnowned(tx, target);
   await tx.query(
     `delete from ${target.table} l using ${target.restorePoint} r
-     where ${chosen(undo)} and (r.${op} = 'delete' or r.${rewrite}) and ${sameKey(target, "l", "r")}`,
+     where ${chosen(undo)} and (r.${rewrite} or (r.${op} = 'delete' and r.${later})) and ${sameKey(target, "l", "r")}`,
   );
-  const deleted = await countWritten(
+}
+
+/** Deletes what the promotion inserted. */
+export async function undoInserts(tx: Tx, undo: Undo): Promise<number> {
+  const { target } = undo;
+  const noted = await countWritten(
     tx,
     `delete from ${target.table} l using ${target.restorePoint} r
      where ${chosen(undo)} and r.${op} = 'insert' and ${sameKey(target, "l", "r")} returning 1`,
   );
-  if (undo.wasEmpty.length === 0) return deleted;
+  if (undo.wasEmpty.length === 0) return noted;
   const inEmpty = await countWritten(
     tx,
     `delete from ${target.table} l using ${target.candidate} c where ${insertedIntoEmpty(undo)} returning 1`,
   );
-  return deleted + inEmpty;
+  return noted + inEmpty;
 }
 
 /** Puts back the owned columns of updated rows, and rows that the promotion deleted. */
