@@ -1,0 +1,116 @@
+/** Plans and catalogs as people and programs read them. */
+import { describe, expect, it } from "vitest";
+import type { Ranges } from "../../src/catalog/ranges.ts";
+import { durationText, explainPlan } from "../../src/planner/explain.ts";
+import { graphJson, graphMermaid, graphText } from "../../src/planner/graph.ts";
+import { planBackfill } from "../../src/planner/planner.ts";
+import { stepsReport } from "../../src/planner/report.ts";
+import { aCatalog, anInput, day0 } from "./support.ts";
+
+const catalog = aCatalog([
+  { name: "flights", cut: "day", inputs: [] },
+  { name: "facts", cut: "day", inputs: [{ from: "flights" }], map: true },
+  { name: "by_day", cut: "day", inputs: [{ from: "facts" }] },
+  { name: "by_month", cut: "month", inputs: [{ from: "by_day" }], criticality: "critical" },
+  { name: "trend", cut: "day", inputs: [{ from: "by_day", lookback: 6 }, { from: "facts" }] },
+]);
+
+const january: Ranges = [[day0, day0 + 31]];
+
+const plan = planBackfill(
+  anInput(catalog, {
+    extents: new Map([["flights", january]]),
+    live: new Map([["facts", [{ fingerprint: "now:facts", partitions: january }]]]),
+    secondsPerTask: new Map([
+      ["by_day", 1],
+      ["by_month", 1],
+      ["trend", 1],
+    ]),
+    notices: new Map([
+      ["flights", ["an index is missing"]],
+      ["facts", ["facts are big"]],
+    ]),
+  }),
+);
+
+describe("explainPlan", () => {
+  it("shows every step with its window and reason, indented by depth", () => {
+    expect(explainPlan(catalog, plan)).toEqual([
+      `Plan ${plan.hash.slice(0, 12)}  everything that is out of date`,
+      "  because: refunds were ignored",
+      "",
+      "  reuse     facts  2001-01-01 to 2001-01-31 (31)",
+      "            up to date; read as it is",
+      "    recompute by_day  2001-01-01 to 2001-01-31 (31)",
+      "              there is no live content yet",
+      "      recompute by_month  2001-01",
+      "                there is no live content yet; by_day is recomputed upstream",
+      "                - never_computed: 2001-01",
+      "                - upstream_recomputed by_day: 2001-01",
+      "      recompute trend  2001-01-01 to 2001-01-31 (31)",
+      "                there is no live content yet; by_day is recomputed upstream",
+      "                - never_computed: 2001-01-01 to 2001-01-31 (31)",
+      "                - upstream_recomputed by_day: 2001-01-01 to 2001-01-31 (31)",
+      "",
+      "63 tasks, about 63 s",
+      "warning: facts are big",
+    ]);
+  });
+
+  it("paints through the function that it is given", () => {
+    const lines = explainPlan(catalog, plan, (tone, text) => `<${tone}>${text}</>`);
+    expect(lines[3]).toBe("  <reuse>reuse    </> <strong>facts</>  2001-01-01 to 2001-01-31 (31)");
+  });
+
+  it("writes durations", () => {
+    expect([0.2, 40, 720, 5_400, 12_000].map(durationText)).toEqual([
+      "1 s",
+      "40 s",
+      "12 min",
+      "1 h 30 min",
+      "3 h 20 min",
+    ]);
+  });
+});
+
+describe("stepsReport", () => {
+  it("has labels instead of ordinals", () => {
+    const report = stepsReport(catalog, plan, { backfill: "bf_1", state: "planned" });
+    expect(Object.keys(report)).toEqual(["backfill", "planHash", "state", "steps", "tasks"]);
+    expect(report).toMatchObject({ backfill: "bf_1", planHash: plan.hash, state: "planned", tasks: 63 });
+    expect(report.steps[2]).toEqual({
+      dataset: "by_month",
+      action: "recompute",
+      reason: "there is no live content yet; by_day is recomputed upstream",
+      partitions: ["2001-01"],
+    });
+  });
+});
+
+describe("the graph", () => {
+  it("is a tree from the sources down", () => {
+    expect(graphText(catalog).split("\n")).toEqual([
+      "flights  daily(day, UTC)",
+      "└─ facts (same)  daily(day, UTC)  v1",
+      "   ├─ by_day (same)  daily(day, UTC)  v1",
+      "   │  ├─ by_month (rollup)  monthly(day, UTC)  v1",
+      "   │  │  └─ » by_month-users [critical]",
+      "   │  └─ trend (lookback 6)  daily(day, UTC)  v1",
+      "   └─ trend (same)  (above)",
+    ]);
+  });
+
+  it("is a Mermaid flowchart and JSON", () => {
+    const mermaid = graphMermaid(catalog);
+    expect(mermaid).toMatch(/^flowchart LR\n {2}n0\[\("flights"\)\]\n/);
+    expect(mermaid).toContain('n2 -->|"lookback 6"| n4');
+    expect(mermaid).toContain('n5>"by_month-users (critical)"]');
+    expect(graphJson(catalog).edges).toContainEqual({ from: "by_day", to: "by_month", mapping: "rollup" });
+    expect(graphJson(catalog).datasets[1]).toMatchObject({
+      name: "facts",
+      kind: "derived",
+      transform: "map",
+      criticality: 4,
+    });
+  });
+});
