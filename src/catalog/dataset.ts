@@ -201,7 +201,7 @@ export function exposure(name: string, options: ExposureOptions): Exposure {
 }
 
 /** The table's name, with its schema unless that is public. */
-export function nameOfTable(table: PgTable): string {
+function nameOfTable(table: PgTable): string {
   const { schema, name } = getTableConfig(table);
   return schema === undefined || schema === "public" ? name : `${schema}.${name}`;
 }

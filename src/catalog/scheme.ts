@@ -9,7 +9,7 @@ import { RederiveError } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
 import { isTimeZone, startOfUnit, type TimeUnit, toInstant, toWall, unitAt } from "./calendar.ts";
 import { formatDate, formatInstant, formatWall, labelOfTime, parseMoment } from "./moment.ts";
-import { type Range, type Ranges, rangesOfOrdinals, size } from "./ranges.ts";
+import { type Range, type Ranges, size } from "./ranges.ts";
 
 export type { TimeUnit } from "./calendar.ts";
 
@@ -470,9 +470,4 @@ function listFaults(scheme: ListScheme): string[] {
   const texts = scheme.values.map(String);
   const repeated = [...new Set(texts.filter((text, index) => texts.indexOf(text) !== index))];
   return repeated.map((text) => `value "${text}" is listed twice; name each value once`);
-}
-
-/** The ordinals of several labels as ranges. */
-export function parsePartitions(scheme: PartitionScheme, labels: readonly string[]): Ranges {
-  return rangesOfOrdinals(labels.map((label) => parsePartition(scheme, label)));
 }
