@@ -1,6 +1,12 @@
 /** Table `edge`: which consumers have become ready, and what a chunk of tasks still waits for. */
 import type { Tx } from "../tx.ts";
 
+/**
+ * Keeps the planner from finding tasks by their state where their ids are known: the statistics of a column that
+ * changes all the time promise a handful of waiting tasks, and there may be a million.
+ */
+const isWaiting = "t.state || '' = 'waiting'";
+
 /** A task that is ready and in the queue, as its job needs it. */
 export interface ReadyTask {
   readonly id: string;
@@ -24,14 +30,14 @@ export async function readyConsumers(tx: Tx, producers: readonly string[], grace
   const rows = await tx.query<ReadyTask & { released: boolean }>(
     `with open as materialized (
        select t.id from rederive.task t
-       where t.id in (select e.consumer from rederive.edge e where e.producer = any($1::int8[]))
-         and t.state = 'waiting'
+       where t.id = any(array(select e.consumer from rederive.edge e where e.producer = any($1::int8[])))
+         and ${isWaiting}
          and not exists (select from rederive.edge u where u.consumer = t.id and not u.done)
        order by t.id
        for no key update
      ), ready as (
        update rederive.task t set state = 'ready' from open o
-       where t.id = o.id and t.state = 'waiting'
+       where t.id = o.id and ${isWaiting}
        returning t.id, t.backfill, t.dataset, t.released_at
      )
      select r.id::text as id, r.backfill, r.dataset, d.queue, b.traceparent, r.released_at is not null as released,
@@ -70,7 +76,7 @@ export async function undoneEdges(tx: Tx, tasks: readonly string[]): Promise<{ p
 export async function readyOf(tx: Tx, tasks: readonly string[]): Promise<string[]> {
   const rows = await tx.query<{ id: string }>(
     `update rederive.task t set state = 'ready'
-     where t.id = any($1::int8[]) and t.state = 'waiting'
+     where t.id = any($1::int8[]) and ${isWaiting}
        and not exists (select from rederive.edge e where e.consumer = t.id and not e.done)
      returning t.id::text as id`,
     [tasks],
