@@ -5,9 +5,9 @@
  * all of it in one error, and only then sorts the datasets so that inputs come before what reads them.
  */
 import { RederiveError } from "../errors.ts";
-import type { Criticality, Dataset, Derived, Exposure, Limits, Source } from "./dataset.ts";
 import { catalogFaults } from "./faults.ts";
 import { cyclesIn, topologicalOrder } from "./graph.ts";
+import type { Criticality, Dataset, Derived, Exposure, Limits, Source } from "./model.ts";
 
 export interface CatalogOptions {
   /** Datasets as an array, or a module's namespace (`import * as flights`), of which datasets and exposures are taken. */

@@ -8,10 +8,10 @@ import { getTableColumns } from "drizzle-orm";
 import { getTableConfig, type PgColumn, type PgTable } from "drizzle-orm/pg-core";
 import { messageOf } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
-import type { Check } from "./check.ts";
 import { type CustomMapping, inferMapping, type Mapping } from "./mapping.ts";
+import type { Dataset, Derived, Exposure, Input, MappedInput, MapTransform, SelectTransform, Source } from "./model.ts";
 import type { PartitionScheme } from "./scheme.ts";
-import { compileRead, compileSelect, handlesOf, type MapTransform, type SelectTransform } from "./transform.ts";
+import { compileRead, compileSelect, handlesOf } from "./transform.ts";
 import type {
   DefaultOwned,
   DerivedOptions,
@@ -22,83 +22,20 @@ import type {
   SourceOptions,
 } from "./typing.ts";
 
-export type { MapContext, MapTransform, Row, SelectTransform } from "./transform.ts";
-
-/** A table that others write. */
-export interface Source<Table extends PgTable = PgTable> {
-  readonly kind: "source";
-  readonly name: string;
-  readonly table: Table;
-  readonly partitions: PartitionScheme;
-  readonly description?: string;
-  readonly owner?: string;
-  /** What is wrong with the definition; empty in a catalog. */
-  readonly faults: readonly string[];
-}
-
-/** An input under the handle by which the transform reads it. */
-export interface Input {
-  readonly name: string;
-  readonly dataset: Source | Derived;
-  readonly mapping: Mapping;
-}
-
-/** A table that a transform computes from inputs. */
-export interface Derived<Table extends PgTable = PgTable, Owned extends PgColumn = PgColumn> {
-  readonly kind: "derived";
-  readonly name: string;
-  readonly table: Table;
-  readonly version: number;
-  readonly key: readonly PgColumn[];
-  /** The columns that the transform writes, in the table's order. */
-  readonly owned: readonly Owned[];
-  readonly partitions: PartitionScheme;
-  readonly inputs: readonly Input[];
-  readonly transform: SelectTransform | MapTransform;
-  readonly checks: readonly Check[];
-  /** User functions that Postgres cannot look into and that the author declares to be deterministic. */
-  readonly functions: readonly string[];
-  readonly limits?: Limits;
-  /** A shared resource of the catalog, whose limits hold for all datasets that name it. */
-  readonly resource?: string;
-  /** User triggers on the table that a promotion may fire. */
-  readonly allowTriggers: readonly string[];
-  readonly attempts: number;
-  readonly timeoutMs: number;
-  readonly description?: string;
-  readonly owner?: string;
-  readonly faults: readonly string[];
-}
-
-/** Limits over the whole fleet. */
-export interface Limits {
-  /** At most `max` tasks started in `per` milliseconds. */
-  readonly rate?: { readonly max: number; readonly per: number };
-  /** At most so many tasks at a time. */
-  readonly concurrency?: number;
-}
-
-export type Criticality = "low" | "medium" | "high" | "critical";
-
-/** What people use, and how much it matters. */
-export interface Exposure {
-  readonly kind: "exposure";
-  readonly name: string;
-  readonly reads: readonly (Source | Derived)[];
-  readonly criticality: Criticality;
-  readonly description?: string;
-  readonly owner?: string;
-  readonly faults: readonly string[];
-}
-
-export type Dataset = Source | Derived;
-
-/** An input with a mapping of its own, made by `lookback`, `all` or `custom`. */
-export interface MappedInput<D extends Dataset = Dataset> {
-  readonly kind: "input";
-  readonly dataset: D;
-  readonly mapping: Mapping;
-}
+export type {
+  Criticality,
+  Dataset,
+  Derived,
+  Exposure,
+  Input,
+  Limits,
+  MapContext,
+  MappedInput,
+  MapTransform,
+  Row,
+  SelectTransform,
+  Source,
+} from "./model.ts";
 
 /** Reads the partition's own period and the `partitions` periods of the consumer's unit before it (at least 1). */
 export function lookback<D extends Dataset>(dataset: D, partitions: number): MappedInput<D> {

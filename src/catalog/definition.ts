@@ -1,8 +1,8 @@
 /** The identity of a definition as it is written, and the queue that its tasks go to. */
 import { getTableConfig } from "drizzle-orm/pg-core";
 import { hashOf } from "../hash.ts";
-import type { Dataset, Derived, Input } from "./dataset.ts";
 import type { Mapping } from "./mapping.ts";
+import type { Dataset, Derived, Input } from "./model.ts";
 import { shapeOf } from "./scheme.ts";
 
 /** Hashes of `map` functions by dataset, as built from the module that defines them: the content of rederive.lock.json. */

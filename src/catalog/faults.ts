@@ -5,14 +5,14 @@
 import { getTableColumns } from "drizzle-orm";
 import { getTableConfig, type PgColumn } from "drizzle-orm/pg-core";
 import { didYouMean } from "../suggest.ts";
-import type { CatalogOptions } from "./catalog.ts";
 import { type Check, columnsOfCheck } from "./check.ts";
-import type { Dataset, Derived, Exposure, Input, Limits } from "./dataset.ts";
 import { mappingFault } from "./mapping.ts";
+import type { Dataset, Derived, Exposure, Input, Limits } from "./model.ts";
 import { schemeFaults } from "./scheme.ts";
 
 export interface Definitions {
-  readonly options: CatalogOptions;
+  /** As given to `defineCatalog`, possibly by JavaScript. */
+  readonly options: { readonly datasets: unknown };
   readonly datasets: readonly Dataset[];
   readonly exposures: readonly Exposure[];
   readonly resources: Readonly<Record<string, Limits>>;
@@ -43,14 +43,14 @@ function under(name: string, faults: readonly string[]): string[] {
   return faults.map((fault) => `${name}: ${fault}`);
 }
 
-function unknownOptions(options: CatalogOptions): string[] {
+function unknownOptions(options: Definitions["options"]): string[] {
   return Object.keys(options)
     .filter((option) => !catalogOptions.includes(option))
     .map((option) => `unknown option "${option}"${didYouMean(option, catalogOptions)}`);
 }
 
 /** In an array everything must be a dataset; of a module's namespace, only datasets and exposures are taken. */
-function strangers({ datasets }: CatalogOptions): string[] {
+function strangers({ datasets }: Definitions["options"]): string[] {
   if (!Array.isArray(datasets)) return [];
   return datasets.flatMap((value: unknown, index) => {
     const kind = (value as { kind?: unknown } | null | undefined)?.kind;

@@ -1,5 +1,5 @@
 /** The graph of datasets: its order, and the cycles that would make an order impossible. */
-import type { Dataset } from "./dataset.ts";
+import type { Dataset } from "./model.ts";
 
 function inputsOf(dataset: Dataset): readonly Dataset[] {
   return dataset.kind === "derived" ? dataset.inputs.map((input) => input.dataset) : [];

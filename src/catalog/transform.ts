@@ -8,36 +8,8 @@ import { Column, getTableColumns, is, SQL, type SQLWrapper, Subquery, sql } from
 import type { PgColumn, PgTable } from "drizzle-orm/pg-core";
 import { RederiveError } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
-import type { Input } from "./dataset.ts";
 import { queryBuilder, statementText } from "./literal.ts";
-
-/** Values by the property names of the drizzle table. */
-export type Row = Readonly<Record<string, unknown>>;
-
-/** What `map` is told beside the row: nothing that could differ between two runs. */
-export interface MapContext {
-  readonly dataset: string;
-  /** Label of the partition, for example 2001-01-31. */
-  readonly partition: string;
-  readonly ordinal: number;
-}
-
-export interface SelectTransform {
-  readonly kind: "select";
-  /** The user's SQL with all literals inline; reads the inputs by their handles. */
-  readonly statement: string;
-  /** Database names of the owned columns by position; undefined for raw SQL, whose columns count by name. */
-  readonly columns: readonly string[] | undefined;
-}
-
-export interface MapTransform {
-  readonly kind: "map";
-  /** The SQL of `read`, as in `SelectTransform`. */
-  readonly statement: string;
-  /** By position: the property of the row, and drizzle's decoder of what node-postgres gives for the column's type. */
-  readonly fields: readonly { readonly name: string; readonly decode: (value: unknown) => unknown }[];
-  readonly map: (row: Record<string, unknown>, context: MapContext) => Row | readonly Row[] | null | undefined;
-}
+import type { Input, MapTransform, SelectTransform } from "./model.ts";
 
 /** What `select` and `read` are called with: `db` and one handle an input, showing the columns that can be read. */
 export function handlesOf(inputs: readonly Input[]): Record<string, unknown> {

@@ -5,9 +5,8 @@
 import type { SQL } from "drizzle-orm";
 import type { PgColumn, PgTable, QueryBuilder, WithSubqueryWithSelection } from "drizzle-orm/pg-core";
 import type { Check } from "./check.ts";
-import type { Criticality, Dataset, Derived, Limits, MappedInput, Source } from "./dataset.ts";
+import type { Criticality, Dataset, Derived, Limits, MapContext, MappedInput, Source } from "./model.ts";
 import type { PartitionScheme } from "./scheme.ts";
-import type { MapContext } from "./transform.ts";
 
 type Columns<Table extends PgTable> = Table["_"]["columns"];
 

@@ -1,0 +1,112 @@
+/**
+ * The shapes of definitions: frozen plain values that the rest of the program reads. `dataset.ts` makes them, and its
+ * option types (`typing.ts`) put a user's drizzle tables in place of the general ones here.
+ */
+import type { PgColumn, PgTable } from "drizzle-orm/pg-core";
+import type { Check } from "./check.ts";
+import type { Mapping } from "./mapping.ts";
+import type { PartitionScheme } from "./scheme.ts";
+
+/** A table that others write. */
+export interface Source<Table extends PgTable = PgTable> {
+  readonly kind: "source";
+  readonly name: string;
+  readonly table: Table;
+  readonly partitions: PartitionScheme;
+  readonly description?: string;
+  readonly owner?: string;
+  /** What is wrong with the definition; empty in a catalog. */
+  readonly faults: readonly string[];
+}
+
+/** An input under the handle by which the transform reads it. */
+export interface Input {
+  readonly name: string;
+  readonly dataset: Source | Derived;
+  readonly mapping: Mapping;
+}
+
+/** A table that a transform computes from inputs. */
+export interface Derived<Table extends PgTable = PgTable, Owned extends PgColumn = PgColumn> {
+  readonly kind: "derived";
+  readonly name: string;
+  readonly table: Table;
+  readonly version: number;
+  readonly key: readonly PgColumn[];
+  /** The columns that the transform writes, in the table's order. */
+  readonly owned: readonly Owned[];
+  readonly partitions: PartitionScheme;
+  readonly inputs: readonly Input[];
+  readonly transform: SelectTransform | MapTransform;
+  readonly checks: readonly Check[];
+  /** User functions that Postgres cannot look into and that the author declares to be deterministic. */
+  readonly functions: readonly string[];
+  readonly limits?: Limits;
+  /** A shared resource of the catalog, whose limits hold for all datasets that name it. */
+  readonly resource?: string;
+  /** User triggers on the table that a promotion may fire. */
+  readonly allowTriggers: readonly string[];
+  readonly attempts: number;
+  readonly timeoutMs: number;
+  readonly description?: string;
+  readonly owner?: string;
+  readonly faults: readonly string[];
+}
+
+/** Limits over the whole fleet. */
+export interface Limits {
+  /** At most `max` tasks started in `per` milliseconds. */
+  readonly rate?: { readonly max: number; readonly per: number };
+  /** At most so many tasks at a time. */
+  readonly concurrency?: number;
+}
+
+export type Criticality = "low" | "medium" | "high" | "critical";
+
+/** What people use, and how much it matters. */
+export interface Exposure {
+  readonly kind: "exposure";
+  readonly name: string;
+  readonly reads: readonly (Source | Derived)[];
+  readonly criticality: Criticality;
+  readonly description?: string;
+  readonly owner?: string;
+  readonly faults: readonly string[];
+}
+
+export type Dataset = Source | Derived;
+
+/** An input with a mapping of its own, made by `lookback`, `all` or `custom`. */
+export interface MappedInput<D extends Dataset = Dataset> {
+  readonly kind: "input";
+  readonly dataset: D;
+  readonly mapping: Mapping;
+}
+
+/** Values by the property names of the drizzle table. */
+export type Row = Readonly<Record<string, unknown>>;
+
+/** What `map` is told beside the row: nothing that could differ between two runs. */
+export interface MapContext {
+  readonly dataset: string;
+  /** Label of the partition, for example 2001-01-31. */
+  readonly partition: string;
+  readonly ordinal: number;
+}
+
+export interface SelectTransform {
+  readonly kind: "select";
+  /** The user's SQL with all literals inline; reads the inputs by their handles. */
+  readonly statement: string;
+  /** Database names of the owned columns by position; undefined for raw SQL, whose columns count by name. */
+  readonly columns: readonly string[] | undefined;
+}
+
+export interface MapTransform {
+  readonly kind: "map";
+  /** The SQL of `read`, as in `SelectTransform`. */
+  readonly statement: string;
+  /** By position: the property of the row, and drizzle's decoder of what node-postgres gives for the column's type. */
+  readonly fields: readonly { readonly name: string; readonly decode: (value: unknown) => unknown }[];
+  readonly map: (row: Record<string, unknown>, context: MapContext) => Row | readonly Row[] | null | undefined;
+}
