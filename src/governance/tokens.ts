@@ -73,14 +73,14 @@ function checkWish(wish: NewToken): string | null {
     );
   }
   if (!isRole(wish.role)) {
-    throw new RederiveError("usage", `unknown role "${wish.role}"; use one of ${roles.join(", ")}`);
+    throw new RederiveError("usage", `unknown role "${String(wish.role)}"; use one of ${roles.join(", ")}`);
   }
   if (wish.expiresAt === undefined) return null;
   const expiry = new Date(wish.expiresAt);
   if (Number.isNaN(expiry.getTime())) {
     throw new RederiveError(
       "usage",
-      `"${wish.expiresAt}" is not a time; write an instant such as 2030-01-31T00:00:00Z`,
+      `"${String(wish.expiresAt)}" is not a time; write an instant such as 2030-01-31T00:00:00Z`,
     );
   }
   return expiry.toISOString();

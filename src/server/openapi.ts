@@ -3,6 +3,7 @@ import { z } from "zod";
 import { leastRole } from "../governance/roles.ts";
 import { problemKinds } from "./problem.ts";
 import { components } from "./requests.ts";
+import { problem } from "./responses.ts";
 import type { Route } from "./route.ts";
 
 type Json = Record<string, unknown>;
@@ -90,6 +91,6 @@ function problemResponse(): Json {
   const codes = Object.entries(problemKinds).map(([code, kind]) => `${kind.status} ${code}`);
   return {
     description: `A problem document (RFC 9457). Statuses and codes: ${codes.join(", ")}.`,
-    content: { "application/problem+json": { schema: { $ref: `${schemaRoot}Problem` } } },
+    content: { "application/problem+json": { schema: referenceTo(problem) } },
   };
 }

@@ -1,6 +1,6 @@
 /**
- * Spans, and how a trace travels: as a W3C traceparent in Postgres (from plan to every task) and in a BullMQ job's
- * telemetry metadata (from enqueue to process).
+ * Spans, and how a trace travels: as a W3C traceparent, stored with the backfill by the planning span and carried by
+ * every job to the worker that runs it.
  */
 import {
   type Attributes,
@@ -56,11 +56,6 @@ export function currentTraceparent(): string | undefined {
   const carrier: Record<string, string> = {};
   propagation.inject(context.active(), carrier);
   return carrier["traceparent"];
-}
-
-/** What BullMQ carries in `opts.telemetry.metadata`; undefined outside a trace. */
-export function jobTelemetry(traceparent: string | null | undefined = currentTraceparent()): string | undefined {
-  return traceparent ? JSON.stringify({ traceparent }) : undefined;
 }
 
 /** A context whose spans continue the trace of a stored traceparent. */

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { RederiveError } from "../../src/errors.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
 import { createLog } from "../../src/telemetry/log.ts";
-import { currentTraceId, currentTraceparent, jobTelemetry, withSpan } from "../../src/telemetry/spans.ts";
+import { currentTraceId, currentTraceparent, withSpan } from "../../src/telemetry/spans.ts";
 import { tracedDatabase, tracedTx } from "../../src/telemetry/sql.ts";
 import type { Database } from "../../src/tx.ts";
 import { createTestDatabase } from "../support/postgres.ts";
@@ -31,18 +31,17 @@ afterAll(async () => {
 describe("one trace", () => {
   it("goes from plan through job to statement", async () => {
     const traced = tracedDatabase(database);
-    // The plan's span is stored with the backfill; the planner process puts it into the job.
+    // The plan's span is stored with the backfill; the planner process puts it into each job.
     const stored = await withSpan("plan", {}, async () => {
       await traced.query("select 1 as planned");
       return currentTraceparent();
     });
-    const carried = JSON.parse(jobTelemetry(stored) ?? "{}") as { traceparent: string };
     // Nothing is active in the worker: only what the job carries joins it to the plan.
     await withSpan(
       "task",
       { "rederive.dataset": "revenue" },
       () => traced.transaction(async (tx) => await tx.query("select $1::text as secret", ["canary"])),
-      { kind: SpanKind.CONSUMER, traceparent: carried.traceparent },
+      { kind: SpanKind.CONSUMER, traceparent: stored },
     );
     const spans = memory.spans();
     expect(spans.map((span) => span.name)).toEqual(["SELECT", "plan", "SELECT", "task"]);
@@ -62,7 +61,6 @@ describe("one trace", () => {
     await tracedTx(database).query("select 1");
     expect(memory.spans()).toEqual([]);
     expect(currentTraceparent()).toBeUndefined();
-    expect(jobTelemetry()).toBeUndefined();
   });
 
   it("tells of failures by code, without literals", async () => {
