@@ -117,9 +117,7 @@ export interface Fixture {
   /** A registered worker's context; `dispose` ends its lane and heartbeat. */
   worker(options?: RunOptions): Promise<{ context: TaskContext; dispose: () => Promise<void> }>;
   row<Row>(text: string, params?: readonly unknown[]): Promise<Row>;
-  state(
-    ref: TaskRef,
-  ): Promise<{
+  state(ref: TaskRef): Promise<{
     state: string;
     epoch: number;
     attempts: number;

@@ -31,7 +31,7 @@ async function withFleet(options: FixtureOptions, callback: (fleet: Fleet) => Pr
       const enqueue = async (...tasks: TaskRef[]) => {
         await database.query("update rederive.task set released_at = now() - interval '1 minute'");
         for (const ref of tasks) {
-          const node = taskNode({ backfill, id: ref.task, dataset: ref.dataset, queue: "backfill", attempts: 5 });
+          const node = taskNode({ backfill, id: ref.task, dataset: ref.dataset, queue: "backfill", traceparent: null });
           await queues.queueFor("backfill").add(node.name, node.data, node.opts);
         }
       };
@@ -82,8 +82,9 @@ describe.skipIf(!hasRedis())("a worker", () => {
       const worker = await openWorker({
         ...options,
         at: (point) => {
-          if (point === "claimed") most = Math.max(most, (running += 1));
+          if (point === "claimed") running += 1;
           if (point === "afterCommit") running -= 1;
+          most = Math.max(most, running);
         },
       });
       await until(async () => (await countIn(fixture, "done")) >= 10);

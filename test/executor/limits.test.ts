@@ -1,0 +1,101 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { applyLimits, effectiveLimits } from "../../src/executor/limits.ts";
+import { type QueueLimit, writeLimit } from "../../src/store/limits.ts";
+import { type Backend, type Stage, until, withStage } from "../support/delivery.ts";
+import { hasRedis } from "../support/redis.ts";
+
+const queue = "resource-bank";
+const aLimit = (max: number | null, concurrency: number | null = null): QueueLimit => ({
+  queue,
+  rate: max === null ? null : { max, perMs: 1_000 },
+  concurrency,
+});
+
+describe("effectiveLimits", () => {
+  it("lets a change at run time win over the catalog, also one that lifts the limit", () => {
+    expect(effectiveLimits([aLimit(50)], [])).toEqual([aLimit(50)]);
+    expect(effectiveLimits([aLimit(50)], [aLimit(20)])).toEqual([aLimit(20)]);
+    expect(effectiveLimits([aLimit(50)], [aLimit(null)])).toEqual([aLimit(null)]);
+  });
+});
+
+const backends: Backend[] = hasRedis() ? ["redis", "postgres"] : ["postgres"];
+
+describe.each(backends)("limits on %s", (backend) => {
+  it("sets, changes and lifts them, and puts them back when they were lost", async () => {
+    await withStage(backend, async (stage) => {
+      const now = async () => [await stage.queues.queueFor(queue).getGlobalRateLimit(), await stage.queues.queueFor(queue).getGlobalConcurrency()];
+      expect(await applyLimits(stage, [aLimit(50, 4)])).toBe(2);
+      expect(await now()).toEqual([{ max: 50, duration: 1_000 }, 4]);
+      expect(await applyLimits(stage, [aLimit(50, 4)])).toBe(0);
+      await stage.queues.queueFor(queue).removeGlobalRateLimit();
+      expect(await applyLimits(stage, [aLimit(50, 4)])).toBe(1);
+      await writeLimit(stage.database, aLimit(null, 2), "someone");
+      expect(await applyLimits(stage, [aLimit(50, 4)])).toBe(2);
+      expect(await now()).toEqual([null, 2]);
+    });
+  });
+});
+
+describe.skipIf(!hasRedis())("a rate over two worker processes", () => {
+  it("is held within 5 % and changes at run time", async () => {
+    await withStage("redis", async (stage) => {
+      const starts: number[] = [];
+      await applyLimits(stage, [aLimit(50)]);
+      await stage.queues.queueFor(queue).addBulk(Array.from({ length: 1_000 }, (_, index) => ({ name: "x", data: { t: String(index) } })));
+      const processes = await Promise.all([aWorkerProcess(stage, starts), aWorkerProcess(stage, starts)]);
+      const first = await rateOver(starts, 3_000);
+      await writeLimit(stage.database, aLimit(200), "someone");
+      await applyLimits(stage, [aLimit(50)]);
+      const second = await rateOver(starts, 2_000);
+      console.log(`two processes: ${first.toFixed(1)}/s at 50/s, ${second.toFixed(1)}/s at 200/s`);
+      expect(first).toBeGreaterThan(47.5);
+      expect(first).toBeLessThan(52.5);
+      expect(second).toBeGreaterThan(190);
+      expect(second).toBeLessThan(210);
+      await Promise.all(processes.map(end));
+    });
+  });
+});
+
+/** Starts a second over whole periods of the limiter: from the first start of one period to the first of a later one. */
+async function rateOver(starts: number[], ms: number): Promise<number> {
+  const seen = starts.length;
+  // The period under way may belong to the former limit.
+  const begin = await until(async () => periodsOf(starts.slice(seen))[1], (start) => start !== undefined, { everyMs: 20 });
+  const end = await until(
+    async () => periodsOf(starts.slice(seen)).find((start) => start >= (begin ?? 0) + ms * 0.9),
+    (start) => start !== undefined,
+    { everyMs: 20 },
+  );
+  const inside = starts.filter((start) => start >= (begin ?? 0) && start < (end ?? 0));
+  return (inside.length * 1_000) / ((end ?? 0) - (begin ?? 0));
+}
+
+/** The limiter lets a period's jobs go in one burst; a burst begins after a pause. */
+function periodsOf(starts: readonly number[]): number[] {
+  const sorted = starts.toSorted((a, b) => a - b);
+  return sorted.filter((start, index) => index > 0 && start - (sorted[index - 1] ?? 0) > 250);
+}
+
+async function aWorkerProcess(stage: Stage, starts: number[]): Promise<ChildProcess> {
+  const script = fileURLToPath(new URL("../support/limited-worker.ts", import.meta.url));
+  const { url, prefix } = stage.redis ?? { url: "", prefix: "{t}" };
+  const child = fork(script, [stage.queues.backend, stage.databaseUrl, url, prefix, queue], { execArgv: ["--import", "tsx"] });
+  await new Promise<void>((ready, fail) => {
+    child.once("error", fail);
+    child.on("message", (message) => {
+      if (message === "ready") ready();
+      else starts.push(Number(message));
+    });
+  });
+  return child;
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  child.send("end");
+  await ended;
+}
