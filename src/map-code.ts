@@ -81,19 +81,16 @@ function readModule(code: string): Module {
 }
 
 function declarationsOf(statement: AnyNode): (readonly [string, Node])[] {
-  switch (statement.type) {
-    case "VariableDeclaration":
-      return statement.declarations.flatMap((declarator) =>
-        boundNames(declarator.id).map((name) => [name, declarator] as const),
-      );
-    case "FunctionDeclaration":
-    case "ClassDeclaration":
-      return statement.id === null ? [] : [[statement.id.name, statement]];
-    case "ImportDeclaration":
-      return statement.specifiers.map((specifier) => [specifier.local.name, statement]);
-    default:
-      return [];
+  if (statement.type === "VariableDeclaration") {
+    return statement.declarations.flatMap((declarator) =>
+      boundNames(declarator.id).map((name) => [name, declarator] as const),
+    );
   }
+  if (statement.type === "ImportDeclaration") {
+    return statement.specifiers.map((specifier) => [specifier.local.name, statement]);
+  }
+  const named = statement.type === "FunctionDeclaration" || statement.type === "ClassDeclaration";
+  return named && statement.id !== null ? [[statement.id.name, statement]] : [];
 }
 
 function boundNames(pattern: AnyNode): string[] {

@@ -125,7 +125,9 @@ function mappingText({ mapping }: Input): string {
       return `lookback ${mapping.partitions}`;
     case "custom":
       return `custom ${mapping.name}`;
-    default:
+    case "same":
+    case "rollup":
+    case "all":
       return mapping.kind;
   }
 }

@@ -36,7 +36,7 @@ export interface TaskGraph {
 export interface TaskLimits {
   /** Default 1,000,000. */
   readonly maxTasks?: number;
-  /** Default ten for every task allowed. */
+  /** Default five for every task allowed. */
   readonly maxEdges?: number;
 }
 
@@ -79,7 +79,7 @@ export function countTasks(
 
 function linkTasks(catalog: Catalog, decision: Decision, limits: TaskLimits): Links {
   const maxTasks = limits.maxTasks ?? defaultMaxTasks;
-  const maxEdges = limits.maxEdges ?? 10 * maxTasks;
+  const maxEdges = limits.maxEdges ?? 5 * maxTasks;
   const steps = recomputeSteps(decision);
   const total = steps.reduce((sum, step) => sum + size(step.partitions), 0);
   if (total > maxTasks) refuseTooManyTasks(catalog, steps, total, maxTasks);

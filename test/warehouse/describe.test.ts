@@ -3,8 +3,9 @@ import { sql } from "drizzle-orm";
 import { bigint, date, integer, pgTable, text, timestamp } from "drizzle-orm/pg-core";
 import { describe, expect, it } from "vitest";
 import { type Derived, derived, source } from "../../src/catalog/dataset.ts";
-import { daily } from "../../src/catalog/scheme.ts";
+import { daily, hash } from "../../src/catalog/scheme.ts";
 import { isRederiveError } from "../../src/errors.ts";
+import { openDatabase } from "../../src/store/postgres.ts";
 import { liveColumns } from "../../src/warehouse/columns.ts";
 import { type Description, describeTransform } from "../../src/warehouse/describe.ts";
 import { extentOf, partitionIndexWarning } from "../../src/warehouse/extent.ts";
@@ -278,6 +279,71 @@ describe("describeTransform", () => {
   });
 });
 
+describe("describeTransform of builders and maps", () => {
+  const built = derived(revenueTable, {
+    version: 1,
+    key: [revenueTable.day, revenueTable.currency],
+    partitions: daily(revenueTable.day),
+    inputs: { orders },
+    select: ({ db, orders }) =>
+      db
+        .select({
+          cents: sql<number>`sum(${orders.cents})`,
+          currency: orders.currency,
+          day: sql<string>`${orders.createdAt}::date`,
+        })
+        .from(orders)
+        .groupBy(sql`2`, sql`3`),
+  });
+  const mapped = derived(revenueTable, {
+    version: 1,
+    key: [revenueTable.day, revenueTable.currency],
+    partitions: daily(revenueTable.day),
+    inputs: { orders, before: built },
+    read: ({ db, orders, before }) =>
+      db
+        .select({ at: orders.createdAt, last: before.cents })
+        .from(orders)
+        .leftJoin(before, sql`${before.currency} = ${orders.currency}`),
+    map: (row) => ({ day: String(row.at), currency: "EUR", cents: Number(row.last) }),
+  });
+
+  it("matches their columns by position", async () => {
+    await withSession(async (session) => {
+      await session.query(setUp);
+      const description = await inRollback(session, () => describeTransform(session, built));
+      expect(description.columns.map((column) => column.name)).toEqual(["cents", "currency", "day"]);
+      expect(description.reads).toEqual([
+        { name: "orders.amount_cents", type: "integer" },
+        { name: "orders.created_at", type: "timestamp with time zone" },
+        { name: "orders.currency", type: "text" },
+      ]);
+      const reading = await inRollback(session, () => describeTransform(session, mapped));
+      expect(reading.reads.map((column) => column.name)).toContain("before.cents");
+      expect(fingerprintOf(mapped, reading, await liveColumns(session, mapped), { maps: { revenue: "a" } })).not.toBe(
+        fingerprintOf(mapped, reading, await liveColumns(session, mapped), { maps: { revenue: "b" } }),
+      );
+    });
+  });
+
+  it("refuses with its own error through the control plane's driver too", async () => {
+    await withSession(async (session, url) => {
+      await session.query(setUp);
+      const database = openDatabase(url, { max: 1 });
+      try {
+        const description = await database.transaction((tx) => describeTransform(tx, built));
+        expect(description).toEqual(await inRollback(session, () => describeTransform(session, built)));
+        for (const text of ["select nothing", "select currency as day, 'x' as currency, true as cents from orders"]) {
+          const refusal = database.transaction((tx) => describeTransform(tx, withStatement(text)));
+          await expect(refusal).rejects.toMatchObject({ code: "plan_refused" });
+        }
+      } finally {
+        await database.close();
+      }
+    });
+  });
+});
+
 describe("fingerprintOf", () => {
   it("ignores formatting, comments and unrelated columns, and sees what matters", async () => {
     await withSession(async (session) => {
@@ -357,6 +423,11 @@ describe("extentOf and partitionIndexWarning", () => {
       );
       await session.query('create index concurrently on "public"."orders" ("created_at")');
       expect(await partitionIndexWarning(session, orders)).toBeUndefined();
+      const buckets = source(ordersTable, { partitions: hash(ordersTable.id, 16) });
+      const warning = await partitionIndexWarning(session, buckets);
+      expect(warning).toMatch(/run: create index concurrently on "public"\."orders" \(\(.*md5\("id"::text\)/);
+      await session.query((warning as string).split("run: ")[1] as string);
+      expect(await partitionIndexWarning(session, buckets)).toBeUndefined();
     });
   });
 });
