@@ -129,7 +129,9 @@ const columnPattern = /^("([^"]|"")+"|[a-z_][a-z0-9_$]*)$/;
 
 /** Values that would be in the dataset twice after promotion, at least once among the recomputed rows. */
 export function repeatedAfterPromotion(recomputed: Recomputed, index: Omit<UniqueIndex, "name" | "columns">): string {
-  const names = index.expressions.map((expression, position) => (columnPattern.test(expression) ? expression : `k${position + 1}`));
+  const names = index.expressions.map((expression, position) =>
+    columnPattern.test(expression) ? expression : `k${position + 1}`,
+  );
   const list = index.expressions.map((expression, position) => `${expression} as ${names[position]}`).join(", ");
   const conditions = [
     ...(index.predicate === null ? [] : [`(${index.predicate})`]),

@@ -2,7 +2,7 @@
  * Rows of JavaScript values into COPY text: each value through drizzle's encoder of its column, then as text with COPY's
  * escapes. A row must have exactly the owned columns; errors name the column and never the value.
  */
-import { getTableColumns } from "drizzle-orm";
+import { Column, getTableColumns } from "drizzle-orm";
 import type { PgColumn } from "drizzle-orm/pg-core";
 import type { Derived } from "../catalog/dataset.ts";
 import { RederiveError } from "../errors.ts";
@@ -14,6 +14,8 @@ interface Target {
   /** The property of the row, which is the column's name in the drizzle table. */
   readonly property: string;
   readonly column: PgColumn;
+  /** False for most types, whose values drizzle passes on as they are. */
+  readonly mapped: boolean;
 }
 
 /** An encoder for the owned columns, in their order. */
@@ -21,7 +23,11 @@ export function rowEncoder(derived: Derived): RowEncoder {
   const properties = Object.entries(getTableColumns(derived.table));
   const targets = derived.owned.map((column): Target => {
     const found = properties.find(([, candidate]) => candidate.name === column.name);
-    return { property: found?.[0] ?? column.name, column };
+    return {
+      property: found?.[0] ?? column.name,
+      column,
+      mapped: column.mapToDriverValue !== Column.prototype.mapToDriverValue,
+    };
   });
   return (row) => {
     let line = "";
@@ -35,7 +41,8 @@ export function rowEncoder(derived: Derived): RowEncoder {
   };
 }
 
-function fieldText(dataset: string, { property, column }: Target, value: unknown): string {
+function fieldText(dataset: string, target: Target, value: unknown): string {
+  const { property, column } = target;
   if (value === null) return "\\N";
   if (value === undefined) {
     throw new RederiveError(
@@ -46,15 +53,18 @@ function fieldText(dataset: string, { property, column }: Target, value: unknown
       },
     );
   }
-  let driverValue: unknown;
+  const text = plainText(target.mapped ? driverValueOf(dataset, target, value) : value);
+  if (text === undefined) throw wrongType(dataset, property, column, value);
+  return text;
+}
+
+/** drizzle's encoders take a value of the right type for granted, and throw something of their own for another. */
+function driverValueOf(dataset: string, { property, column }: Target, value: unknown): unknown {
   try {
-    driverValue = column.mapToDriverValue(value);
+    return column.mapToDriverValue(value);
   } catch {
     throw wrongType(dataset, property, column, value);
   }
-  const text = plainText(driverValue);
-  if (text === undefined) throw wrongType(dataset, property, column, value);
-  return text;
 }
 
 /** The text that Postgres reads back as the value; undefined for what is no value of a column, such as a function. */

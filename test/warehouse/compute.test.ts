@@ -4,8 +4,8 @@ import { describe, expect, it } from "vitest";
 import { check } from "../../src/catalog/check.ts";
 import { derived, source } from "../../src/catalog/dataset.ts";
 import { daily, monthly, parsePartition } from "../../src/catalog/scheme.ts";
-import { judgeDataset, judgeTask } from "../../src/validation/verdict.ts";
 import { datasetProbes } from "../../src/validation/implied.ts";
+import { judgeDataset, judgeTask } from "../../src/validation/verdict.ts";
 import type { Binding } from "../../src/warehouse/bind.ts";
 import { bindInputs } from "../../src/warehouse/bind.ts";
 import { candidateNames, createCandidate } from "../../src/warehouse/candidate.ts";
@@ -100,7 +100,12 @@ async function measuredFailures(session: Session, dataset: typeof revenue, backf
     const measured = await computeSelect(session, spec);
     const verdict = await judgeTask(session, spec, measured);
     const left = await session.query<{ n: number }>(`select count(*)::int as n from ${spec.candidate}`);
-    return { measured, verdict, left: left[0]?.n, counts: Object.fromEntries(measured.failures.map((f) => [f.probe.name, f.count])) };
+    return {
+      measured,
+      verdict,
+      left: left[0]?.n,
+      counts: Object.fromEntries(measured.failures.map((f) => [f.probe.name, f.count])),
+    };
   });
 }
 
@@ -113,7 +118,9 @@ describe("computeSelect", () => {
       expect(first).toMatchObject({ rowsWritten: 2, rowsRead: null, failures: [] });
       const again = await inTransaction(session, () => computeSelect(session, { ...spec, replace: true }));
       expect(again).toEqual(first);
-      expect(await session.query(`select day::text, currency, cents::text, share::text from ${spec.candidate} order by 2`)).toEqual([
+      expect(
+        await session.query(`select day::text, currency, cents::text, share::text from ${spec.candidate} order by 2`),
+      ).toEqual([
         { day: "2001-01-02", currency: "EUR", cents: "1728", share: "1.500" },
         { day: "2001-01-02", currency: "USD", cents: "1752", share: "1.500" },
       ]);
@@ -136,7 +143,9 @@ describe("computeSelect", () => {
         "insert into revenue (day, currency, cents) values ('2001-01-01', 'EUR', 1), ('2001-01-02', 'EUR', 10), ('2001-01-03', 'EUR', 100), ('2001-02-01', 'EUR', 1000)",
       );
       const upstream = await aSpec(session, revenue);
-      await session.query(`insert into ${upstream.candidate} (day, currency, cents) values ('2001-01-02', 'EUR', 5), ('2001-01-03', 'EUR', 7)`);
+      await session.query(
+        `insert into ${upstream.candidate} (day, currency, cents) values ('2001-01-02', 'EUR', 5), ('2001-01-03', 'EUR', 7)`,
+      );
       const at = (label: string) => parsePartition(revenue.partitions, label);
       const binding: Binding = {
         input: byMonth.inputs[0] as Binding["input"],
@@ -148,7 +157,10 @@ describe("computeSelect", () => {
         ],
       };
       expect(bindInputs(byMonth, [binding])).not.toContain("note");
-      const spec = await aSpec(session, byMonth, { ordinal: parsePartition(byMonth.partitions, "2001-01"), bindings: [binding] });
+      const spec = await aSpec(session, byMonth, {
+        ordinal: parsePartition(byMonth.partitions, "2001-01"),
+        bindings: [binding],
+      });
       await inTransaction(session, () => computeSelect(session, spec));
       expect(await session.query(`select month::text, days, cents::text from ${spec.candidate}`)).toEqual([
         { month: "2001-01-01", days: 3, cents: "106" },
@@ -159,7 +171,9 @@ describe("computeSelect", () => {
   it("passes an error of the user's statement through as Postgres gave it", async () => {
     await withSession(async (session) => {
       await session.query(createTables);
-      const broken = revenueBy("select day, currency, 1/0 as cents, share from (select current_date as day, '' as currency, 1.0 as share) r");
+      const broken = revenueBy(
+        "select day, currency, 1/0 as cents, share from (select current_date as day, '' as currency, 1.0 as share) r",
+      );
       const spec = await aSpec(session, broken, { ordinal });
       await expect(inTransaction(session, () => computeSelect(session, spec))).rejects.toMatchObject({ code: "22012" });
       expect(await session.query("select 1 as one")).toEqual([{ one: 1 }]);
@@ -173,17 +187,33 @@ describe("probes", () => {
       await session.query(createTables);
       const rows = (values: string) => revenueBy(`select * from (values ${values}) as v (day, currency, cents, share)`);
       const day = "'2001-01-02'::date";
-      const outside = await measuredFailures(session, rows(`(${day}, 'EUR', 1, 1.0), ('2001-01-03', 'EUR', 2, 1.0)`), "bf_outside");
+      const outside = await measuredFailures(
+        session,
+        rows(`(${day}, 'EUR', 1, 1.0), ('2001-01-03', 'EUR', 2, 1.0)`),
+        "bf_outside",
+      );
       expect(outside.counts).toEqual({ row_outside_partition: 1 });
-      expect(outside.verdict.outcomes[0]?.evidence.rows).toEqual([{ day: "2001-01-03", currency: "EUR", cents: "2", share: "1.000" }]);
+      expect(outside.verdict.outcomes[0]?.evidence.rows).toEqual([
+        { day: "2001-01-03", currency: "EUR", cents: "2", share: "1.000" },
+      ]);
       expect(outside.verdict.hold).toContain("row_outside_partition");
       expect(outside.left).toBe(1);
 
-      const duplicate = await measuredFailures(session, rows(`(${day}, 'EUR', 1, 1.0), (${day}, 'EUR', 2, 1.0), (${day}, 'EUR', 3, 1.0)`), "bf_dup");
+      const duplicate = await measuredFailures(
+        session,
+        rows(`(${day}, 'EUR', 1, 1.0), (${day}, 'EUR', 2, 1.0), (${day}, 'EUR', 3, 1.0)`),
+        "bf_dup",
+      );
       expect(duplicate.counts).toEqual({ key_unique: 2 });
-      expect(duplicate.verdict.outcomes[0]?.evidence.rows).toEqual([{ day: "2001-01-02", currency: "EUR", repeats: "3" }]);
+      expect(duplicate.verdict.outcomes[0]?.evidence.rows).toEqual([
+        { day: "2001-01-02", currency: "EUR", repeats: "3" },
+      ]);
 
-      const nulls = await measuredFailures(session, rows(`(${day}, null::text, 1, 1.0), (${day}, 'EUR', null, 1.0)`), "bf_null");
+      const nulls = await measuredFailures(
+        session,
+        rows(`(${day}, null::text, 1, 1.0), (${day}, 'EUR', null, 1.0)`),
+        "bf_null",
+      );
       expect(nulls.counts).toEqual({ key_not_null: 1, "not_null(cents)": 1 });
 
       // The constraint `noted` mentions a column that the transform does not own, so it is left to promotion.
@@ -204,7 +234,10 @@ describe("probes", () => {
         check.rowCount({ min: 2, max: 2 }),
         check.conserves(t.cents, { input: "orders", column: ordersTable.amountCents }),
         check.sql("even", "cents % 2 = 0"),
-        check.query("known", "select c.currency from candidate c where not exists (select from orders o where o.currency = c.currency)"),
+        check.query(
+          "known",
+          "select c.currency from candidate c where not exists (select from orders o where o.currency = c.currency)",
+        ),
       ]);
       expect((await measuredFailures(session, good, "bf_good")).counts).toEqual({});
       const bad = revenueBy(honest, [
@@ -229,7 +262,11 @@ describe("probes", () => {
       expect(evidence["rowCount"]).toEqual([{ rows: "2" }]);
       expect(verdict.outcomes.at(-1)?.severity).toBe("warn");
       expect(verdict.hold).not.toContain("none");
-      const warned = await measuredFailures(session, revenueBy(honest, [check.warn(check.rowCount({ max: 1 }))]), "bf_warn");
+      const warned = await measuredFailures(
+        session,
+        revenueBy(honest, [check.warn(check.rowCount({ max: 1 }))]),
+        "bf_warn",
+      );
       expect(warned.verdict.hold).toBeNull();
       expect(warned.verdict.outcomes).toHaveLength(1);
     });
@@ -238,7 +275,9 @@ describe("probes", () => {
   it("look over the whole dataset for repeated values and dangling references", async () => {
     await withSession(async (session) => {
       await session.query(createTables);
-      await session.query("insert into revenue (day, currency, cents, share) values ('2001-01-01', 'USD', 1, 1.5), ('2001-01-02', 'USD', 1, 9)");
+      await session.query(
+        "insert into revenue (day, currency, cents, share) values ('2001-01-01', 'USD', 1, 1.5), ('2001-01-02', 'USD', 1, 9)",
+      );
       const dataset = revenueBy(honest, [check.warn(check.unique(revenueTable.cents))]);
       const spec = await aSpec(session, dataset);
       await session.query(
@@ -261,10 +300,22 @@ describe("foreign keys between recomputed datasets", () => {
   it("are checked against what the referenced dataset will be", async () => {
     const parentTable = pgTable("parent", { id: integer("id").notNull() });
     const childTable = pgTable("child", { id: integer("id").notNull(), parent: integer("parent") });
-    const parent = derived(parentTable, { version: 1, key: [parentTable.id], inputs: { orders }, select: () => sql`select 1 as id` });
-    const child = derived(childTable, { version: 1, key: [childTable.id], inputs: { orders }, select: () => sql`select 1 as id, 1 as parent` });
+    const parent = derived(parentTable, {
+      version: 1,
+      key: [parentTable.id],
+      inputs: { orders },
+      select: () => sql`select 1 as id`,
+    });
+    const child = derived(childTable, {
+      version: 1,
+      key: [childTable.id],
+      inputs: { orders },
+      select: () => sql`select 1 as id, 1 as parent`,
+    });
     await withSession(async (session) => {
-      await session.query("create table parent (id int primary key); create table child (id int primary key, parent int references parent)");
+      await session.query(
+        "create table parent (id int primary key); create table child (id int primary key, parent int references parent)",
+      );
       await session.query("insert into parent values (1), (2)");
       const [parentSpec, childSpec] = [await aSpec(session, parent), await aSpec(session, child)];
       await session.query(`insert into ${parentSpec.candidate} values (2), (3)`);
@@ -274,7 +325,9 @@ describe("foreign keys between recomputed datasets", () => {
         { derived: child, candidate: childSpec.candidate, partitions: [[0, 1]] as const },
       ];
       const verdict = await judgeDataset(session, datasetProbes(child, await liveConstraints(session, child), parts));
-      expect(verdict.outcomes.map(({ failures, evidence }) => [failures, evidence.rows])).toEqual([[1, [{ parent: "1" }]]]);
+      expect(verdict.outcomes.map(({ failures, evidence }) => [failures, evidence.rows])).toEqual([
+        [1, [{ parent: "1" }]],
+      ]);
     });
   });
 });
@@ -286,7 +339,9 @@ describe("candidates", () => {
         currency varchar(3) collate "C" not null check (currency <> ''), cents int8 not null, share numeric(6,3) default 1, note text,
         primary key (day, currency))`);
       const columns = await liveColumns(session, revenue);
-      expect(columns.map((column) => [column.name, column.type, column.notNull, column.hasDefault, column.identity])).toEqual([
+      expect(
+        columns.map((column) => [column.name, column.type, column.notNull, column.hasDefault, column.identity]),
+      ).toEqual([
         ["id", "bigint", true, false, true],
         ["day", "date", true, false, false],
         ["currency", "character varying(3)", true, false, false],
@@ -308,7 +363,9 @@ describe("candidates", () => {
         { name: "cents", type: "bigint", required: false, preset: false, collation: null },
         { name: "share", type: "numeric(6,3)", required: false, preset: false, collation: null },
       ]);
-      const indexes = await session.query<{ def: string }>("select indexdef as def from pg_indexes where schemaname = 'rederive_candidate'");
+      const indexes = await session.query<{ def: string }>(
+        "select indexdef as def from pg_indexes where schemaname = 'rederive_candidate'",
+      );
       expect(indexes.map(({ def }) => def.replace(/.*using /i, ""))).toEqual(["btree (day, currency)"]);
     });
   });

@@ -34,7 +34,11 @@ const same: readonly [type: string, one: string, other: string][] = [
   ["uuid", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"],
 ];
 
-async function hashOf(session: Session, columns: readonly { name: string; type: string }[], from: string): Promise<string> {
+async function hashOf(
+  session: Session,
+  columns: readonly { name: string; type: string }[],
+  from: string,
+): Promise<string> {
   const [row] = await session.query<{ hash: string }>(`select ${contentHash(columns)} as hash from ${from}`);
   return (row as { hash: string }).hash;
 }
@@ -49,7 +53,10 @@ describe("the content hash", () => {
     await withSession(async (session) => {
       await session.query("create type public.mood as enum ('sad', 'glad')");
       await session.query("create type public.pair as (a int, b numeric)");
-      for (const [cases, equal] of [[different, false], [same, true]] as const) {
+      for (const [cases, equal] of [
+        [different, false],
+        [same, true],
+      ] as const) {
         for (const [type, one, other] of cases) {
           const column = [{ name: "v", type }];
           const hashes = [];
@@ -85,7 +92,9 @@ describe("the content hash", () => {
       const after = "(values (1, 'y'), (2, 'x')) as r (a, b)";
       expect(await hashOf(session, pairs, before)).not.toBe(await hashOf(session, pairs, after));
       const plain = (from: string) =>
-        session.query(`select mod(sum(hash_record_extended(row(a, b collate "C"), 0)) + 2 ^ 65::numeric, 2 ^ 64::numeric) as sum from ${from}`);
+        session.query(
+          `select mod(sum(hash_record_extended(row(a, b collate "C"), 0)) + 2 ^ 65::numeric, 2 ^ 64::numeric) as sum from ${from}`,
+        );
       expect(await plain(before)).toEqual(await plain(after));
     });
   });

@@ -103,12 +103,16 @@ const cases: readonly Case[] = [
 describe("predicateOf", () => {
   it("takes the rows of a partition and no others, to the microsecond", async () => {
     await withSession(async (session) => {
-      await session.query("create table rows (id int8, instant timestamptz, wall timestamp, day date, amount int, currency text)");
+      await session.query(
+        "create table rows (id int8, instant timestamptz, wall timestamp, day date, amount int, currency text)",
+      );
       for (const { title, scheme, label, inside, outside } of cases) {
         const ordinal = parsePartition(scheme, label);
         const column = scheme.kind === "whole" ? "" : scheme.column.name;
         await session.query("truncate rows");
-        await session.query(`insert into rows (${column}) select unnest($1::text[])::${typeOf(column)}`, [[...inside, ...outside]]);
+        await session.query(`insert into rows (${column}) select unnest($1::text[])::${typeOf(column)}`, [
+          [...inside, ...outside],
+        ]);
         const predicate = predicateOf(scheme, [[ordinal, ordinal + 1]]);
         const found = await session.query<{ n: number }>(`select count(*)::int as n from rows where ${predicate}`);
         const expected = await session.query<{ n: number }>(
@@ -122,8 +126,12 @@ describe("predicateOf", () => {
 
   it("cuts every integer into exactly one range and one bucket", async () => {
     await withSession(async (session) => {
-      await session.query("create table rows as select i::int8 as id, i as amount from generate_series(-250, 250) as i");
-      const ranges = [-3, -2, -1, 0, 1, 2].map((ordinal) => predicateOf(range(rows.amount, 100), [[ordinal, ordinal + 1]]));
+      await session.query(
+        "create table rows as select i::int8 as id, i as amount from generate_series(-250, 250) as i",
+      );
+      const ranges = [-3, -2, -1, 0, 1, 2].map((ordinal) =>
+        predicateOf(range(rows.amount, 100), [[ordinal, ordinal + 1]]),
+      );
       const buckets = [0, 1, 2, 3].map((ordinal) => predicateOf(hash(rows.id, 4), [[ordinal, ordinal + 1]]));
       for (const parts of [ranges, buckets]) {
         const hits = parts.map((part) => `(${part})::int`).join(" + ");
@@ -155,10 +163,14 @@ describe("predicateOf", () => {
       `(r."instant" >= '2001-01-01T00:00:00Z'::timestamptz and r."instant" < '2001-01-04T00:00:00Z'::timestamptz)`,
     );
     await withSession(async (session) => {
-      await session.query(`create table rows as select g as instant from generate_series('2001-01-01Z'::timestamptz, '2003-01-01Z', '1 hour') g`);
+      await session.query(
+        `create table rows as select g as instant from generate_series('2001-01-01Z'::timestamptz, '2003-01-01Z', '1 hour') g`,
+      );
       await session.query("create index on rows (instant)");
       await session.query("analyze rows");
-      const plan = await session.query(`explain (costs off) select * from rows where ${predicateOf(scheme, [[first, first + 3]])}`);
+      const plan = await session.query(
+        `explain (costs off) select * from rows where ${predicateOf(scheme, [[first, first + 3]])}`,
+      );
       expect(JSON.stringify(plan)).toContain("Index Cond");
     });
   });
