@@ -140,8 +140,8 @@ export async function createTables(client: ClientBase): Promise<void> {
   await client.query(await readFile(new URL("schema.sql", import.meta.url), "utf8"));
 }
 
-/** Drops the derived tables and all that rederive keeps about them; the loaded source stays. */
+/** Drops the derived tables and all that rederive and its queues keep; the loaded source stays. */
 export async function dropDerived(client: ClientBase): Promise<void> {
   await client.query(`drop table if exists ${derivedTables.join(", ")} cascade`);
-  await client.query("drop schema if exists rederive, rederive_candidate, rederive_restore cascade");
+  await client.query("drop schema if exists rederive, rederive_candidate, rederive_restore, bullmq cascade");
 }
