@@ -1,7 +1,7 @@
 /**
  * The work of a claimed task: one REPEATABLE READ transaction.
  *
- *   begin → compute → verdict → finish → commit
+ *   begin and compute → verdict → finish → commit
  *
  * Output, checks, hold, stamp, edges and the task's own state commit together or not at all. The last statement before
  * the commit matches only while the epoch is ours, so an attempt that was replaced rolls back.
@@ -12,7 +12,7 @@ import { RederiveError } from "../errors.ts";
 import { clearCheckResults, holdDataset, insertCheckResults } from "../store/checks.ts";
 import { type Finished, finishTask, type StampInput, taskState, terminateBackend } from "../store/claims.ts";
 import { currentTraceId, withSpan } from "../telemetry/spans.ts";
-import type { Database } from "../tx.ts";
+import type { Database, Tx } from "../tx.ts";
 import { judgeTask } from "../validation/verdict.ts";
 import type { Binding } from "../warehouse/bind.ts";
 import { computeSelect } from "../warehouse/compute.ts";
@@ -69,7 +69,6 @@ export async function work(attempt: Attempt): Promise<TaskOutcome> {
 }
 
 async function workOnce(attempt: Attempt): Promise<TaskOutcome> {
-  await begin(attempt);
   const measured = await withSpan("compute", {}, () => compute(attempt));
   await attempt.at("computed");
   const held = await recordVerdict(attempt, measured);
@@ -85,16 +84,20 @@ async function workOnce(attempt: Attempt): Promise<TaskOutcome> {
   return { kind: "done", rows: measured.rowsWritten, held, consumers: finished.consumers };
 }
 
-async function begin({ session, dataset }: Attempt): Promise<void> {
+/** Begins and computes; for `select` both in one round trip. */
+async function compute({ lane, dataset, session, spec, signal }: Attempt): Promise<Measured> {
   const timeout = Math.trunc(dataset.derived.timeoutMs);
-  await session.query(`begin isolation level repeatable read; set local statement_timeout = ${timeout}`);
+  const begin = `begin isolation level repeatable read; set local statement_timeout = ${timeout}`;
+  if (dataset.derived.transform.kind !== "map") return await computeSelect(beginningWith(session, begin), spec);
+  await session.query(begin);
+  const reader = await lane.reader();
+  await reader.limitStatements(timeout);
+  return await computeMap(session, reader, spec, signal);
 }
 
-async function compute({ lane, dataset, session, spec, signal }: Attempt): Promise<Measured> {
-  if (dataset.derived.transform.kind !== "map") return await computeSelect(session, spec);
-  const reader = await lane.reader();
-  await reader.limitStatements(Math.trunc(dataset.derived.timeoutMs));
-  return await computeMap(session, reader, spec, signal);
+/** The same session, which sends `begin` together with the next statement. */
+function beginningWith(session: Session, begin: string): Tx {
+  return { query: (text) => session.query(`${begin};\n${text}`) };
 }
 
 /**

@@ -13,6 +13,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import { definitionOf, type LockFile, queueOf } from "../catalog/definition.ts";
 import type { Settings } from "../config.ts";
 import type { RederiveError } from "../errors.ts";
+import { datasetOf } from "../store/claims.ts";
 import { deregisterWorker, markDraining } from "../store/workers.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { recordError, recordTask, type TaskOutcome as TaskMetric } from "../telemetry/metrics.ts";
@@ -20,8 +21,8 @@ import type { Database } from "../tx.ts";
 import type { Delivery } from "./deliver.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { Lane } from "./lane.ts";
-import { describeOutcome, type TaskOutcome, type TaskRef } from "./outcome.ts";
-import { backoffMs, laneQueues, type Queues, type TaskJob, type TaskWorker } from "./queues.ts";
+import { describeOutcome, later, type TaskOutcome, type TaskRef } from "./outcome.ts";
+import { backoffMs, laneQueues, type Queues, type TaskJob, type TaskWorker, taskOfJob } from "./queues.ts";
 import { afterCommit } from "./release.ts";
 import { RunPlans } from "./run-plan.ts";
 import { runTask, type TaskContext } from "./task.ts";
@@ -164,11 +165,7 @@ class FleetWorker implements RunningWorker {
     const lane = await this.#lanes.take();
     this.#share();
     try {
-      const ref = refOf(job);
-      const outcome =
-        this.#stopping === undefined || job.id === undefined
-          ? await this.#run(ref, job, lane)
-          : ({ kind: "later", why: "stopped", delayMs: 0 } as const);
+      const outcome = this.#stopping === undefined ? await this.#run(job, lane) : later("stopped");
       await this.#answer(outcome, job, token);
     } finally {
       if (counter !== undefined) counter.active -= 1;
@@ -177,7 +174,9 @@ class FleetWorker implements RunningWorker {
     }
   }
 
-  async #run(ref: TaskRef, job: TaskJob, lane: Lane): Promise<TaskOutcome> {
+  async #run(job: TaskJob, lane: Lane): Promise<TaskOutcome> {
+    const ref = await refOf(job, this.#options.database);
+    if (ref === undefined) return { kind: "failed", code: "not_found", message: `job ${job.id ?? ""} names no task` };
     const startedAt = performance.now();
     const outcome = await runTask(ref, { ...this.#context, lane }, traceparentOf(job));
     this.#report(ref, outcome, (performance.now() - startedAt) / 1_000);
@@ -280,9 +279,13 @@ function queueNamesOf(catalog: Catalog): readonly string[] {
   return [...new Set<string>([...laneQueues, ...derived.map(queueOf)])];
 }
 
-/** See `jobIdOf`: the backfill is the first part of the job's id. A wrong one is refused by the claim. */
-function refOf(job: TaskJob): TaskRef {
-  return { task: job.data.t, backfill: (job.id ?? "").split("~", 1)[0] ?? "", dataset: job.name };
+/** What the job is for. A job whose hash Redis has lost still has its id, and Postgres knows the rest. */
+async function refOf(job: TaskJob, database: Database): Promise<TaskRef | undefined> {
+  const reference = taskOfJob(job);
+  if (reference === undefined) return undefined;
+  const name: string | undefined = job.name;
+  const dataset = name || (await datasetOf(database, reference.task));
+  return dataset === undefined ? undefined : { ...reference, dataset };
 }
 
 /** The trace of whoever put the job into the queue. */

@@ -317,3 +317,9 @@ export async function taskState(
   );
   return row;
 }
+
+/** Undefined where there is no such task. */
+export async function datasetOf(tx: Tx, task: string): Promise<string | undefined> {
+  const [row] = await tx.query<{ dataset: string }>("select dataset from rederive.task where id = $1::int8", [task]);
+  return row?.dataset;
+}

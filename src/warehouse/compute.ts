@@ -4,18 +4,18 @@
  */
 import type { SelectTransform } from "../catalog/dataset.ts";
 import { RederiveError } from "../errors.ts";
+import type { Tx } from "../tx.ts";
 import { bindInputs } from "./bind.ts";
 import { type Measured, measuredOf, measurement, ownedList, partitionOf, type TaskSpec } from "./measure.ts";
 import { identifiers } from "./quote.ts";
-import type { Session } from "./session.ts";
 
 /** Writes one partition of a `select` dataset into its candidate. Errors of Postgres pass through as they are. */
-export async function computeSelect(session: Session, spec: TaskSpec): Promise<Measured> {
+export async function computeSelect(tx: Tx, spec: TaskSpec): Promise<Measured> {
   const { transform } = spec.derived;
   if (transform.kind !== "select") {
     throw new RederiveError("internal", `${spec.derived.name} is a ${transform.kind} dataset, not a select`);
   }
-  const [row] = await session.query<{ measured: (string | null)[] }>(selectStatement(spec, transform));
+  const [row] = await tx.query<{ measured: (string | null)[] }>(selectStatement(spec, transform));
   return measuredOf(spec, (row as { measured: (string | null)[] }).measured, null);
 }
 

@@ -31,6 +31,9 @@ export const pins: Readonly<Record<string, string>> = Object.freeze({
 /** Settings that change speed and never results: a task's statement runs once, so compiling it does not pay. */
 const tuning: Readonly<Record<string, string>> = Object.freeze({ jit: "off" });
 
+/** Statements that a session keeps prepared; later ones are planned each time. */
+const preparedStatements = 32;
+
 export interface SessionOptions {
   /** Seen in pg_stat_activity. */
   readonly applicationName: string;
@@ -99,6 +102,7 @@ class PgSession implements Session {
   #client: pg.Client;
   #usable = true;
   #timeoutMs: number | undefined;
+  readonly #names = new Map<string, string>();
 
   constructor(client: pg.Client) {
     this.#client = client;
@@ -130,9 +134,22 @@ class PgSession implements Session {
     this.startedAt = String(effective[names.length + 1]);
   }
 
+  /** Of several statements in one text, the rows are those of the last one. */
   async query<Row>(text: string, params?: readonly unknown[]): Promise<Row[]> {
-    const result = await this.#client.query(text, params === undefined ? undefined : [...params]);
-    return result.rows as Row[];
+    const result: pg.QueryResult | pg.QueryResult[] = await this.#client.query(
+      params === undefined ? { text } : { ...this.#prepared(text), text, values: [...params] },
+    );
+    return ((Array.isArray(result) ? result.at(-1) : result)?.rows ?? []) as Row[];
+  }
+
+  /** A session runs the same few statements with parameters for task after task; planning them once saves most of it. */
+  #prepared(text: string): { name?: string } {
+    let name = this.#names.get(text);
+    if (name === undefined && this.#names.size < preparedStatements) {
+      name = `rederive_${this.#names.size}`;
+      this.#names.set(text, name);
+    }
+    return name === undefined ? {} : { name };
   }
 
   copyOut(text: string): Readable {
