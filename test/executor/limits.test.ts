@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { applyLimits, effectiveLimits } from "../../src/executor/limits.ts";
 import { type QueueLimit, writeLimit } from "../../src/store/limits.ts";
 import { type Backend, type Stage, until, withStage } from "../support/delivery.ts";
@@ -44,12 +44,13 @@ describe.skipIf(!hasRedis())("a rate over two worker processes", () => {
     await withStage("redis", async (stage) => {
       const starts: number[] = [];
       await applyLimits(stage, [aLimit(50)]);
-      await stage.queues.queueFor(queue).addBulk(Array.from({ length: 1_000 }, (_, index) => ({ name: "x", data: { t: String(index) } })));
+      await stage.queues.queueFor(queue).addBulk(Array.from({ length: 3_000 }, (_, index) => ({ name: "x", data: { t: String(index) } })));
       const processes = await Promise.all([aWorkerProcess(stage, starts), aWorkerProcess(stage, starts)]);
-      const first = await rateOver(starts, 3_000);
+      onTestFinished(() => void processes.map((each) => each.kill("SIGKILL")));
+      const first = await rateOver(starts, 3);
       await writeLimit(stage.database, aLimit(200), "someone");
       await applyLimits(stage, [aLimit(50)]);
-      const second = await rateOver(starts, 2_000);
+      const second = await rateOver(starts, 2);
       console.log(`two processes: ${first.toFixed(1)}/s at 50/s, ${second.toFixed(1)}/s at 200/s`);
       expect(first).toBeGreaterThan(47.5);
       expect(first).toBeLessThan(52.5);
@@ -60,24 +61,17 @@ describe.skipIf(!hasRedis())("a rate over two worker processes", () => {
   });
 });
 
-/** Starts a second over whole periods of the limiter: from the first start of one period to the first of a later one. */
-async function rateOver(starts: number[], ms: number): Promise<number> {
-  const seen = starts.length;
-  // The period under way may belong to the former limit.
-  const begin = await until(async () => periodsOf(starts.slice(seen))[1], (start) => start !== undefined, { everyMs: 20 });
-  const end = await until(
-    async () => periodsOf(starts.slice(seen)).find((start) => start >= (begin ?? 0) + ms * 0.9),
-    (start) => start !== undefined,
-    { everyMs: 20 },
-  );
-  const inside = starts.filter((start) => start >= (begin ?? 0) && start < (end ?? 0));
-  return (inside.length * 1_000) / ((end ?? 0) - (begin ?? 0));
-}
-
-/** The limiter lets a period's jobs go in one burst; a burst begins after a pause. */
-function periodsOf(starts: readonly number[]): number[] {
-  const sorted = starts.toSorted((a, b) => a - b);
-  return sorted.filter((start, index) => index > 0 && start - (sorted[index - 1] ?? 0) > 250);
+/**
+ * Starts a second, over whole periods of the limiter. A period's jobs go in one burst at its beginning, so the count
+ * goes from the middle of one period to the middle of another; the period under way may belong to the former limit.
+ */
+async function rateOver(starts: number[], periods: number): Promise<number> {
+  const from = Date.now() + 1_000;
+  const burst = await until(async () => starts.find((start) => start > from), (start) => start !== undefined, { everyMs: 20 });
+  const begin = (burst ?? 0) + 500;
+  const end = begin + periods * 1_000;
+  await until(async () => Date.now(), (now) => now > end + 100, { everyMs: 20 });
+  return starts.filter((start) => start >= begin && start < end).length / periods;
 }
 
 async function aWorkerProcess(stage: Stage, starts: number[]): Promise<ChildProcess> {
