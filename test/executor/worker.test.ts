@@ -14,7 +14,7 @@ interface Fleet {
   readonly fixture: Fixture;
   readonly queues: Queues;
   readonly options: WorkerOptions;
-  enqueue(...tasks: TaskRef[]): Promise<void>;
+  readonly enqueue: (...tasks: TaskRef[]) => Promise<void>;
 }
 
 async function withFleet(options: FixtureOptions, callback: (fleet: Fleet) => Promise<void>): Promise<void> {
