@@ -66,7 +66,8 @@ export function describeOutcome(outcome: TaskOutcome): string {
       return `failed (${outcome.code}): ${outcome.message}`;
     case "done":
       return `done, ${outcome.rows} rows${outcome.held ? ", held" : ""}`;
-    default:
+    case "settled":
+    case "cancelled":
       return outcome.kind;
   }
 }

@@ -266,7 +266,11 @@ async function unclaimed(ref: TaskRef, context: TaskContext, claim: ClaimRow | u
       return later("held");
     case "drift":
       return later("drift");
-    default:
+    case "busy":
+    case "lost":
+    case "contended":
+    // Carried out by the caller; it never comes here.
+    case "claimed":
       return later("busy");
   }
 }
