@@ -160,7 +160,7 @@ export class PlannerLoop {
         settle(database, term, backfill, blocked.get(backfill.id) ?? []),
       );
       if (standing === "held") counts.held += 1;
-      if (standing === "finished") counts.finished += this.#verify(backfill.id);
+      if (standing === "finished") counts.finished += await this.#verify(backfill.id);
     }
     counts.held += await this.#every("drift", this.#options.sweepMs ?? 5_000, 0, () =>
       holdDrifted(database, term, this.#options.codeDriftMs ?? 60_000),
@@ -181,7 +181,9 @@ export class PlannerLoop {
     return this.#term;
   }
 
-  async #sweep(backfills: readonly RunningBackfill[]): Promise<Pick<PlannerCounts, "madeReady" | "healed" | "flushed">> {
+  async #sweep(
+    backfills: readonly RunningBackfill[],
+  ): Promise<Pick<PlannerCounts, "madeReady" | "healed" | "flushed">> {
     const intact = await this.#step("sentinel", true, () => this.#sweeper.intact());
     const untouched = { flushed: false, ready: 0, healed: 0 };
     const pause = intact ? (this.#options.sweepMs ?? 5_000) : 0;
@@ -201,12 +203,15 @@ export class PlannerLoop {
     return [...new Set(backfill.held.flatMap((name) => (catalog.datasets.has(name) ? catalog.downstream(name) : [])))];
   }
 
-  #verify(backfill: string): number {
-    const verification = this.#step("verification", undefined, () => this.#options.verify(backfill)).finally(() => {
-      this.#verifying.delete(backfill);
+  /** Begins a verification; one that failed, or left the backfill running, is begun again after a pause. */
+  #verify(backfill: string): Promise<number> {
+    return this.#every(`verification of ${backfill}`, this.#options.sweepMs ?? 5_000, 0, async () => {
+      const verification = this.#step("verification", undefined, () => this.#options.verify(backfill)).finally(() => {
+        this.#verifying.delete(backfill);
+      });
+      this.#verifying.set(backfill, verification);
+      return 1;
     });
-    this.#verifying.set(backfill, verification);
-    return 1;
   }
 
   async #every<Result>(name: string, ms: number, otherwise: Result, run: () => Promise<Result>): Promise<Result> {

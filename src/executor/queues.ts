@@ -5,7 +5,16 @@
  * gates, which no worker ever reads. A job holds the id of its task and nothing else; what it means is in Postgres.
  * All Redis keys share one hash tag, because a flow must lie in one slot of a cluster.
  */
-import { createPostgresBackend, type FlowJob, FlowProducer, type Job, type JobsOptions, Queue, type Telemetry, Worker } from "bullmq";
+import {
+  createPostgresBackend,
+  type FlowJob,
+  FlowProducer,
+  type Job,
+  type JobsOptions,
+  Queue,
+  type Telemetry,
+  Worker,
+} from "bullmq";
 import { Redis } from "ioredis";
 import type { Catalog } from "../catalog/catalog.ts";
 import { queueOf } from "../catalog/definition.ts";
@@ -73,7 +82,9 @@ export const laneQueues = ["backfill", "live"] as const;
 
 /** Every queue of a catalog: lanes, limited resources, gates. */
 export function queueNamesOf(catalog: Catalog): string[] {
-  const ofDatasets = [...catalog.datasets.values()].flatMap((dataset) => (dataset.kind === "derived" ? [queueOf(dataset)] : []));
+  const ofDatasets = [...catalog.datasets.values()].flatMap((dataset) =>
+    dataset.kind === "derived" ? [queueOf(dataset)] : [],
+  );
   const ofResources = Object.keys(catalog.resources).map((name) => `resource-${name}`);
   return [...new Set([...laneQueues, ...ofDatasets, ...ofResources, gateQueue])];
 }
@@ -133,7 +144,10 @@ export function openQueues(options: QueuesOptions): Queues {
 }
 
 /** Refuses a Redis that may evict keys: it would lose jobs silently. Outside production it returns the warning instead. */
-export async function checkRedis(redisUrl: string, environment: "development" | "test" | "production"): Promise<string | undefined> {
+export async function checkRedis(
+  redisUrl: string,
+  environment: "development" | "test" | "production",
+): Promise<string | undefined> {
   const policy = await evictionPolicy(redisUrl);
   if (policy === "noeviction") return undefined;
   const message =
@@ -156,9 +170,13 @@ async function evictionPolicy(redisUrl: string): Promise<string | undefined> {
     const info = await redis.info("memory");
     return /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
   } catch (error) {
-    throw new RederiveError("unavailable", `cannot reach Redis: ${messageOf(error)}; check REDIS_URL and that the server runs`, {
-      cause: error,
-    });
+    throw new RederiveError(
+      "unavailable",
+      `cannot reach Redis: ${messageOf(error)}; check REDIS_URL and that the server runs`,
+      {
+        cause: error,
+      },
+    );
   } finally {
     redis.disconnect();
   }
@@ -179,7 +197,10 @@ function workerOptions(options: QueuesOptions, settings: WorkerSettings) {
 }
 
 /** Reports the first error of an outage; `ready` ends the outage. */
-function reportOutages(report: QueuesOptions["onError"]): { failed(what: string, error: Error): void; recovered(): void } {
+function reportOutages(report: QueuesOptions["onError"]): {
+  failed(what: string, error: Error): void;
+  recovered(): void;
+} {
   let silent = false;
   return {
     failed: (what, error) => {
@@ -341,5 +362,10 @@ export function taskNode(task: Deliverable): { name: string; queueName: string; 
 
 /** A consumer's gate: a child that nobody processes; removing it lets the consumer go. */
 export function gateNode(task: Deliverable): FlowJob & { children?: never } {
-  return { name: gateQueue, queueName: gateQueue, data: { t: task.id }, opts: { jobId: jobIdOf(task.backfill, task.id) } };
+  return {
+    name: gateQueue,
+    queueName: gateQueue,
+    data: { t: task.id },
+    opts: { jobId: jobIdOf(task.backfill, task.id) },
+  };
 }

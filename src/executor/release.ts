@@ -6,9 +6,10 @@
  * meanwhile (their producer's worker looked for a gate before there was one). Waiting tasks may take half of the
  * window at most: behind a failed or held upstream they may wait for days, and the rest must be able to go on.
  */
-import { readyConsumers, readyOf, type ReadyTask, undoneEdges } from "../store/edges.ts";
-import { type ReleasedTask, releaseTasks, type RunningBackfill, stillReady, windowOf } from "../store/release.ts";
+
 import type { FlowJob } from "bullmq";
+import { type ReadyTask, readyConsumers, readyOf, undoneEdges } from "../store/edges.ts";
+import { type ReleasedTask, type RunningBackfill, releaseTasks, stillReady, windowOf } from "../store/release.ts";
 import { addJobs, type Delivery, openGates, redeliver } from "./deliver.ts";
 import { buildForest, type FlowCall, type FlowEdge, type FlowTree } from "./flows.ts";
 import { gateNode, jobIdOf, taskNode } from "./queues.ts";
@@ -39,7 +40,10 @@ export async function afterCommit(delivery: Delivery, producers: readonly string
     await openGates(delivery.queues, ready);
     // Where Redis lost the job, this makes it anew; where it did not, this changes nothing. A job that is just being
     // added as a parent must not be made here, or it would run while its gate is added under it.
-    await addJobs(delivery.queues, ready.filter((task) => task.settled));
+    await addJobs(
+      delivery.queues,
+      ready.filter((task) => task.settled),
+    );
     return ready.length;
   } catch (error) {
     delivery.onError?.("cannot release consumers; the planner will", error);
@@ -86,7 +90,10 @@ async function releaseChunk(
     // The rows are locked: a producer that commits now makes its consumers ready after us, in its own statement.
     const undone = await undoneEdges(tx, ids);
     const blockedIds = new Set(undone.map((edge) => edge.consumer));
-    const free = await readyOf(tx, rows.filter((row) => row.state === "waiting" && !blockedIds.has(row.id)).map((row) => row.id));
+    const free = await readyOf(
+      tx,
+      rows.filter((row) => row.state === "waiting" && !blockedIds.has(row.id)).map((row) => row.id),
+    );
     return { tasks: rows.map((row) => jobOf(row, backfill, free)), edges: undone };
   });
   if (tasks.length === 0) return 0;
@@ -111,11 +118,20 @@ async function addChunk(delivery: Delivery, tasks: readonly Released[], edges: r
   // be delivered, an active parent would fail. They are delivered one by one, when they are ready.
   const again = tasks.filter((task) => task.epoch > 0);
   for (const task of again) await renew(delivery, task);
-  const calls = buildForest(tasks.filter((task) => task.epoch === 0), edges);
+  const calls = buildForest(
+    tasks.filter((task) => task.epoch === 0),
+    edges,
+  );
   for (const call of calls) await queues.flows.addBulk(nodesOfCall(call));
   const gated = calls.flat().flatMap(gatedOf);
-  const ready = await stillReady(database, gated.map((task) => task.id));
-  await openGates(queues, gated.filter((task) => ready.has(task.id)));
+  const ready = await stillReady(
+    database,
+    gated.map((task) => task.id),
+  );
+  await openGates(
+    queues,
+    gated.filter((task) => ready.has(task.id)),
+  );
 }
 
 /** A task in its second life: its job of the first is brought back, or cleared away until the task is ready. */

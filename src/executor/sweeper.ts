@@ -9,7 +9,7 @@
  *    and the tasks after them, page by page by id, so that only what looks lost is looked at one by one.
  */
 import { type ReadyTask, readyPage } from "../store/edges.ts";
-import { deploymentId, readyReleased, type RunningBackfill, stillReady } from "../store/release.ts";
+import { deploymentId, type RunningBackfill, readyReleased, stillReady } from "../store/release.ts";
 import { type Delivery, redeliver } from "./deliver.ts";
 import { jobIdOf, type Queues } from "./queues.ts";
 
@@ -118,7 +118,9 @@ export class Sweeper {
       this.#delivery.database,
       suspects.map((task) => task.id),
     );
-    const outcomes = await Promise.all(suspects.filter((task) => ready.has(task.id)).map((task) => this.#healTask(task)));
+    const outcomes = await Promise.all(
+      suspects.filter((task) => ready.has(task.id)).map((task) => this.#healTask(task)),
+    );
     return outcomes.filter(Boolean).length;
   }
 

@@ -27,7 +27,10 @@ export async function runningBackfills(tx: Tx): Promise<RunningBackfill[]> {
 }
 
 /** What of a backfill is released and unsettled: the window. */
-export async function windowOf(tx: Tx, backfill: string): Promise<{ readonly waiting: number; readonly moving: number }> {
+export async function windowOf(
+  tx: Tx,
+  backfill: string,
+): Promise<{ readonly waiting: number; readonly moving: number }> {
   const [row] = await tx.query<{ waiting: number; moving: number }>(
     `select count(*) filter (where state = 'waiting')::int as waiting,
        count(*) filter (where state <> 'waiting')::int as moving

@@ -12,8 +12,8 @@ import {
   independent,
   monthsOfDays,
   orderViolations,
-  seedBackfill,
   type Stage,
+  seedBackfill,
   startIdleWorkers,
   statesOf,
   until,
@@ -43,7 +43,8 @@ function aPlanner(stage: Pick<Stage, "database" | "queues">, options: Partial<Pl
 
 const doneOf = async (stage: Stage, id: string) => (await statesOf(stage.database, id))["done"] ?? 0;
 const isVerified = async (stage: Stage, id: string) =>
-  (await stage.database.query<{ state: string }>("select state from rederive.backfill where id = $1::text", [id]))[0]?.state;
+  (await stage.database.query<{ state: string }>("select state from rederive.backfill where id = $1::text", [id]))[0]
+    ?.state;
 
 /** Runs `graph` with a fault in the middle; gives how often each outcome of a claim was seen. */
 async function runThrough(stage: Stage, graph: ReturnType<typeof diamonds>, fault: (redis: Redis) => Promise<void>) {
@@ -52,11 +53,22 @@ async function runThrough(stage: Stage, graph: ReturnType<typeof diamonds>, faul
   const workers = await startIdleWorkers(stage, { taskMs: 5 });
   const redis = new Redis(stage.redis?.url ?? "");
   planner.start();
-  await until(() => doneOf(stage, id), (done) => done > graph.tasks.length / 4);
+  await until(
+    () => doneOf(stage, id),
+    (done) => done > graph.tasks.length / 4,
+  );
   await fault(redis);
-  await until(() => doneOf(stage, id), (done) => done > graph.tasks.length / 2, { withinMs: 60_000 });
+  await until(
+    () => doneOf(stage, id),
+    (done) => done > graph.tasks.length / 2,
+    { withinMs: 60_000 },
+  );
   await fault(redis);
-  await until(() => isVerified(stage, id), (state) => state === "verified", { withinMs: 60_000 });
+  await until(
+    () => isVerified(stage, id),
+    (state) => state === "verified",
+    { withinMs: 60_000 },
+  );
   await planner.stop();
   await workers.close();
   redis.disconnect();
@@ -67,21 +79,29 @@ async function runThrough(stage: Stage, graph: ReturnType<typeof diamonds>, faul
 
 describe.skipIf(!canStartRedis())("a Redis that loses its keys", () => {
   it("FLUSHALL twice", { timeout: 150_000 }, async () => {
-    await withStage("redis", async (stage) => {
-      const outcomes = await runThrough(stage, diamonds(150), async (redis) => void (await redis.flushall()));
-      console.log("FLUSHALL", Object.fromEntries(outcomes));
-    }, { own: true, leaseMs: 2_000 });
+    await withStage(
+      "redis",
+      async (stage) => {
+        const outcomes = await runThrough(stage, diamonds(150), async (redis) => void (await redis.flushall()));
+        console.log("FLUSHALL", Object.fromEntries(outcomes));
+      },
+      { own: true, leaseMs: 2_000 },
+    );
   });
 
   it("a random half of the keys twice, the sentinel sometimes among them", { timeout: 150_000 }, async () => {
-    await withStage("redis", async (stage) => {
-      const outcomes = await runThrough(stage, monthsOfDays(10), async (redis) => {
-        const keys = await redis.keys("*");
-        const half = keys.filter(() => Math.random() < 0.5);
-        if (half.length > 0) await redis.del(...half);
-      });
-      console.log("half of the keys", Object.fromEntries(outcomes));
-    }, { own: true, leaseMs: 2_000 });
+    await withStage(
+      "redis",
+      async (stage) => {
+        const outcomes = await runThrough(stage, monthsOfDays(10), async (redis) => {
+          const keys = await redis.keys("*");
+          const half = keys.filter(() => Math.random() < 0.5);
+          if (half.length > 0) await redis.del(...half);
+        });
+        console.log("half of the keys", Object.fromEntries(outcomes));
+      },
+      { own: true, leaseMs: 2_000 },
+    );
   });
 });
 
@@ -96,7 +116,10 @@ describe.skipIf(!hasRedis())("gates", () => {
       expect(gates).toHaveLength(30);
       await Promise.all(gates.map((gate) => stage.queues.gates.remove(gate.id ?? "")));
       const workers = await startIdleWorkers(stage);
-      await until(() => doneOf(stage, id), (done) => done === 120);
+      await until(
+        () => doneOf(stage, id),
+        (done) => done === 120,
+      );
       await workers.close();
       expect(workers.outcomes.get("not_ready") ?? 0).toBeGreaterThan(0);
       expect(await orderViolations(stage.database)).toBe(0);
@@ -109,8 +132,14 @@ describe.skipIf(!hasRedis())("gates", () => {
       const [backfill] = await runningBackfills(stage.database);
       if (backfill === undefined) throw new Error("no backfill");
       await releaseWindow(stage, backfill, []);
-      const [month] = await stage.database.query<{ id: string }>("select id::text as id from rederive.task where dataset = 'month'");
-      const tree = await stage.queues.flows.getFlow({ id: jobIdOf(id, month?.id ?? ""), queueName: "backfill", maxChildren: 100 });
+      const [month] = await stage.database.query<{ id: string }>(
+        "select id::text as id from rederive.task where dataset = 'month'",
+      );
+      const tree = await stage.queues.flows.getFlow({
+        id: jobIdOf(id, month?.id ?? ""),
+        queueName: "backfill",
+        maxChildren: 100,
+      });
       // Each day is a child of its trend; the month stands behind its gate.
       expect(tree.children?.map((child) => child.job.queueName)).toContain("gate");
     });
@@ -122,24 +151,36 @@ describe.skipIf(!hasRedis())("the window", () => {
     await withStage("redis", async (stage) => {
       const graph = independent(500);
       const id = await seedBackfill(stage.database, {
-        tasks: [...graph.tasks, ...independent(500, "consumer").tasks.map((task) => ({ ...task, rank: task.rank + 500 }))],
+        tasks: [
+          ...graph.tasks,
+          ...independent(500, "consumer").tasks.map((task) => ({ ...task, rank: task.rank + 500 })),
+        ],
         edges: graph.tasks.map((task) => ({ producer: 0, consumer: task.rank + 500 })),
       });
       const planner = aPlanner(stage, { release: { windowTasks: 100, chunkTasks: 30 } });
       // The producer of all consumers fails: they can only wait.
-      await stage.database.query("update rederive.task set state = 'failed' where rank = 0 and backfill = $1::text", [id]);
+      await stage.database.query("update rederive.task set state = 'failed' where rank = 0 and backfill = $1::text", [
+        id,
+      ]);
       const workers = await startIdleWorkers(stage);
       let largest = 0;
       let waiting = 0;
       planner.start();
-      await until(async () => {
-        const window = await windowOf(stage.database, id);
-        largest = Math.max(largest, window.waiting + window.moving);
-        waiting = Math.max(waiting, window.waiting);
-        return doneOf(stage, id);
-      }, (done) => done === 499, { everyMs: 5 });
+      await until(
+        async () => {
+          const window = await windowOf(stage.database, id);
+          largest = Math.max(largest, window.waiting + window.moving);
+          waiting = Math.max(waiting, window.waiting);
+          return doneOf(stage, id);
+        },
+        (done) => done === 499,
+        { everyMs: 5 },
+      );
       const state = await until(
-        () => stage.database.query<{ state: string; reason: string }>("select state, state_reason as reason from rederive.backfill"),
+        () =>
+          stage.database.query<{ state: string; reason: string }>(
+            "select state, state_reason as reason from rederive.backfill",
+          ),
         ([row]) => row?.state === "held",
       );
       await planner.stop();
@@ -164,7 +205,10 @@ describe.skipIf(!hasRedis())("two planners", () => {
       const workers = await startIdleWorkers(stage);
       second.start();
       cleanups.push(() => second.stop());
-      await until(() => isVerified(stage, id), (state) => state === "verified");
+      await until(
+        () => isVerified(stage, id),
+        (state) => state === "verified",
+      );
       await second.stop();
       await workers.close();
       expect(await statesOf(stage.database, id)).toEqual({ done: 240 });

@@ -3,7 +3,10 @@ import { describe, expect, it } from "vitest";
 import { buildForest, type FlowEdge, type FlowTask, type FlowTree, nodesOf } from "../../src/executor/flows.ts";
 
 const task = (id: number): FlowTask => ({ id: String(id) });
-const edge = (producer: number, consumer: number): FlowEdge => ({ producer: String(producer), consumer: String(consumer) });
+const edge = (producer: number, consumer: number): FlowEdge => ({
+  producer: String(producer),
+  consumer: String(consumer),
+});
 
 /** A DAG by rank: every edge goes from a lower to a higher number; negative producers lie outside the chunk. */
 const graph = fc.integer({ min: 1, max: 60 }).chain((size) =>
@@ -36,10 +39,15 @@ describe("buildForest", () => {
     fc.assert(
       fc.property(graph, ({ size, edges, maxNodes, maxDepth }) => {
         const tasks = Array.from({ length: size }, (_, index) => task(index));
-        const calls = buildForest(tasks, edges.map(([from, to]) => edge(from, to)), { maxNodes, maxDepth });
+        const calls = buildForest(
+          tasks,
+          edges.map(([from, to]) => edge(from, to)),
+          { maxNodes, maxDepth },
+        );
         const seen = calls.flatMap((call) => [...nodes(call)].map((node) => node.task.id));
         expect(seen.toSorted()).toEqual(tasks.map((each) => each.id).toSorted());
-        for (const call of calls) expect(call.reduce((sum, tree) => sum + nodesOf(tree), 0)).toBeLessThanOrEqual(maxNodes);
+        for (const call of calls)
+          expect(call.reduce((sum, tree) => sum + nodesOf(tree), 0)).toBeLessThanOrEqual(maxNodes);
         for (const tree of calls.flat()) expect(depthOf(tree)).toBeLessThanOrEqual(maxDepth);
       }),
     );
@@ -63,14 +71,19 @@ describe("buildForest", () => {
 
   it("makes a month of thirty days one tree without a gate", () => {
     const days = Array.from({ length: 30 }, (_, index) => task(index));
-    const calls = buildForest([...days, task(30)], days.map((_, index) => edge(index, 30)));
+    const calls = buildForest(
+      [...days, task(30)],
+      days.map((_, index) => edge(index, 30)),
+    );
     expect(calls).toHaveLength(1);
     expect(calls[0]?.[0]).toMatchObject({ task: { id: "30" }, gated: false });
     expect(calls[0]?.[0]?.children).toHaveLength(30);
   });
 
   it("gives a diamond's shared producer to its first consumer and gates the second", () => {
-    const forest = [...nodes(buildForest([0, 1, 2, 3].map(task), [edge(0, 1), edge(0, 2), edge(1, 3), edge(2, 3)]).flat())];
+    const forest = [
+      ...nodes(buildForest([0, 1, 2, 3].map(task), [edge(0, 1), edge(0, 2), edge(1, 3), edge(2, 3)]).flat()),
+    ];
     const gated = forest.filter((node) => node.gated).map((node) => node.task.id);
     expect(gated).toEqual(["2"]);
     expect(forest[0]?.children.map((child) => child.task.id)).toEqual(["1", "2"]);
@@ -78,7 +91,10 @@ describe("buildForest", () => {
 
   it("moves what does not fit into one call behind the gate", () => {
     const producers = Array.from({ length: 1_500 }, (_, index) => task(index));
-    const calls = buildForest([...producers, task(1_500)], producers.map((_, index) => edge(index, 1_500)));
+    const calls = buildForest(
+      [...producers, task(1_500)],
+      producers.map((_, index) => edge(index, 1_500)),
+    );
     const parent = calls.flat().find((tree) => tree.task.id === "1500");
     expect(parent?.gated).toBe(true);
     expect(parent && nodesOf(parent)).toBe(1_000);

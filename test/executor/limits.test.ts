@@ -26,7 +26,10 @@ const backends: Backend[] = hasRedis() ? ["redis", "postgres"] : ["postgres"];
 describe.each(backends)("limits on %s", (backend) => {
   it("sets, changes and lifts them, and puts them back when they were lost", async () => {
     await withStage(backend, async (stage) => {
-      const now = async () => [await stage.queues.queueFor(queue).getGlobalRateLimit(), await stage.queues.queueFor(queue).getGlobalConcurrency()];
+      const now = async () => [
+        await stage.queues.queueFor(queue).getGlobalRateLimit(),
+        await stage.queues.queueFor(queue).getGlobalConcurrency(),
+      ];
       expect(await applyLimits(stage, [aLimit(50, 4)])).toBe(2);
       expect(await now()).toEqual([{ max: 50, duration: 1_000 }, 4]);
       expect(await applyLimits(stage, [aLimit(50, 4)])).toBe(0);
@@ -44,7 +47,9 @@ describe.skipIf(!hasRedis())("a rate over two worker processes", () => {
     await withStage("redis", async (stage) => {
       const starts: number[] = [];
       await applyLimits(stage, [aLimit(50)]);
-      await stage.queues.queueFor(queue).addBulk(Array.from({ length: 3_000 }, (_, index) => ({ name: "x", data: { t: String(index) } })));
+      await stage.queues
+        .queueFor(queue)
+        .addBulk(Array.from({ length: 3_000 }, (_, index) => ({ name: "x", data: { t: String(index) } })));
       const processes = await Promise.all([aWorkerProcess(stage, starts), aWorkerProcess(stage, starts)]);
       onTestFinished(() => void processes.map((each) => each.kill("SIGKILL")));
       const first = await rateOver(starts, 3);
@@ -67,17 +72,27 @@ describe.skipIf(!hasRedis())("a rate over two worker processes", () => {
  */
 async function rateOver(starts: number[], periods: number): Promise<number> {
   const from = Date.now() + 1_000;
-  const burst = await until(async () => starts.find((start) => start > from), (start) => start !== undefined, { everyMs: 20 });
+  const burst = await until(
+    async () => starts.find((start) => start > from),
+    (start) => start !== undefined,
+    { everyMs: 20 },
+  );
   const begin = (burst ?? 0) + 500;
   const end = begin + periods * 1_000;
-  await until(async () => Date.now(), (now) => now > end + 100, { everyMs: 20 });
+  await until(
+    async () => Date.now(),
+    (now) => now > end + 100,
+    { everyMs: 20 },
+  );
   return starts.filter((start) => start >= begin && start < end).length / periods;
 }
 
 async function aWorkerProcess(stage: Stage, starts: number[]): Promise<ChildProcess> {
   const script = fileURLToPath(new URL("../support/limited-worker.ts", import.meta.url));
   const { url, prefix } = stage.redis ?? { url: "", prefix: "{t}" };
-  const child = fork(script, [stage.queues.backend, stage.databaseUrl, url, prefix, queue], { execArgv: ["--import", "tsx"] });
+  const child = fork(script, [stage.queues.backend, stage.databaseUrl, url, prefix, queue], {
+    execArgv: ["--import", "tsx"],
+  });
   await new Promise<void>((ready, fail) => {
     child.once("error", fail);
     child.on("message", (message) => {

@@ -1,14 +1,16 @@
+import { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
 import type { Catalog } from "../../src/catalog/catalog.ts";
 import { PlannerLoop, type PlannerOptions } from "../../src/executor/planner-loop.ts";
 import { moveBackfill } from "../../src/store/backfills.ts";
+import { registerWorker } from "../../src/store/workers.ts";
 import {
   type Backend,
   diamonds,
   monthsOfDays,
   orderViolations,
-  seedBackfill,
   type Stage,
+  seedBackfill,
   startIdleWorkers,
   statesOf,
   until,
@@ -52,8 +54,15 @@ describe.each(backends)("the delivery on %s", (backend) => {
       const workers = await startIdleWorkers(stage);
       const from = performance.now();
       planner.start();
-      await until(() => stateOf(stage, id), (row) => row?.state === "verified", { withinMs: 100_000 });
-      console.log(`${backend} ${name}: ${graph.tasks.length} tasks, ${((performance.now() - from) / 1000).toFixed(1)} s`, Object.fromEntries(workers.outcomes));
+      await until(
+        () => stateOf(stage, id),
+        (row) => row?.state === "verified",
+        { withinMs: 100_000 },
+      );
+      console.log(
+        `${backend} ${name}: ${graph.tasks.length} tasks, ${((performance.now() - from) / 1000).toFixed(1)} s`,
+        Object.fromEntries(workers.outcomes),
+      );
       await planner.stop();
       await workers.close();
       expect(await statesOf(stage.database, id)).toEqual({ done: graph.tasks.length });
@@ -61,6 +70,54 @@ describe.each(backends)("the delivery on %s", (backend) => {
       // Gates and trees deliver nothing before its time, so the guard has nothing to refuse.
       expect(workers.outcomes.get("not_ready") ?? 0).toBe(0);
       expect(stage.errors).toEqual([]);
+    });
+  });
+});
+
+describe.skipIf(!hasRedis())("a backfill of 100,000 tasks", () => {
+  it("keeps Redis small", { timeout: 120_000 }, async () => {
+    await withStage("redis", async (stage) => {
+      await seedBackfill(stage.database, diamonds(25_000));
+      const redis = new Redis(stage.redis?.url ?? "");
+      const memory = async () => Number(/used_memory:(\d+)/.exec(await redis.info("memory"))?.[1]);
+      const before = await memory();
+      const planner = aPlanner(stage);
+      const turn = await planner.runOnce();
+      const after = await planner.runOnce();
+      const grown = (await memory()) - before;
+      console.log(`window of ${turn.released} of 100,000 tasks: ${(grown / 1e6).toFixed(1)} MB`);
+      await planner.stop();
+      redis.disconnect();
+      expect(turn.released).toBeLessThanOrEqual(2_000);
+      expect(after.released).toBe(0);
+      expect(grown).toBeLessThan(10_000_000);
+    });
+  });
+});
+
+describe("the end of a backfill", () => {
+  it("is held with the reason when no worker has its code, and not merely because there is no worker", async () => {
+    await withStage("postgres", async (stage) => {
+      const id = await seedBackfill(stage.database, diamonds(1));
+      const planner = aPlanner(stage, { codeDriftMs: 0, sweepMs: 0 });
+      expect((await planner.runOnce()).held).toBe(0);
+      await registerWorker(stage.database, {
+        id: "w",
+        kind: "worker",
+        host: "h",
+        pid: 1,
+        concurrency: 1,
+        definitions: { top: "other" },
+        leaseMs: 60_000,
+      });
+      // The first look notes when it began, the second finds that it has lasted.
+      const first = await planner.runOnce();
+      const second = await planner.runOnce();
+      expect(first.held + second.held).toBe(1);
+      const row = await stateOf(stage, id);
+      expect(row?.state).toBe("held");
+      expect(row?.reason).toContain("code_drift");
+      await planner.stop();
     });
   });
 });

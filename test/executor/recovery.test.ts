@@ -3,11 +3,11 @@ import { afterEach, describe, expect, it } from "vitest";
 import { addJobs } from "../../src/executor/deliver.ts";
 import { jobIdOf } from "../../src/executor/queues.ts";
 import { Recovery } from "../../src/executor/recovery.ts";
-import { Sweeper } from "../../src/executor/sweeper.ts";
 import { releaseWindow } from "../../src/executor/release.ts";
+import { Sweeper } from "../../src/executor/sweeper.ts";
 import { runningBackfills } from "../../src/store/release.ts";
 import { registerWorker } from "../../src/store/workers.ts";
-import { type Backend, independent, monthsOfDays, seedBackfill, type Stage, withStage } from "../support/delivery.ts";
+import { type Backend, independent, monthsOfDays, type Stage, seedBackfill, withStage } from "../support/delivery.ts";
 import { hasRedis } from "../support/redis.ts";
 
 const backends: Backend[] = hasRedis() ? ["redis", "postgres"] : ["postgres"];
@@ -27,8 +27,17 @@ async function claimBy(stage: Stage, worker: { leaseMs: number }) {
   const sql = postgres(stage.databaseUrl, { max: 1, onnotice: () => {} });
   sessions.push(sql);
   const name = `w_${Math.random()}`;
-  await registerWorker(stage.database, { id: name, kind: "worker", host: "h", pid: 1, concurrency: 1, definitions: {}, ...worker });
-  const [backend] = await sql`select pid, backend_start::text as start from pg_stat_activity where pid = pg_backend_pid()`;
+  await registerWorker(stage.database, {
+    id: name,
+    kind: "worker",
+    host: "h",
+    pid: 1,
+    concurrency: 1,
+    definitions: {},
+    ...worker,
+  });
+  const [backend] =
+    await sql`select pid, backend_start::text as start from pg_stat_activity where pid = pg_backend_pid()`;
   const [task] = await stage.database.query<{ id: string }>(
     `update rederive.task set state = 'running', epoch = epoch + 1, worker = $1::text, backend_pid = $2::int4,
        backend_start = $3::text, claimed_at = clock_timestamp()
@@ -39,7 +48,12 @@ async function claimBy(stage: Stage, worker: { leaseMs: number }) {
 }
 
 const taskOf = async (stage: Stage, id: string) =>
-  (await stage.database.query<{ state: string; losses: number }>("select state, losses from rederive.task where id = $1::int8", [id]))[0];
+  (
+    await stage.database.query<{ state: string; losses: number }>(
+      "select state, losses from rederive.task where id = $1::int8",
+      [id],
+    )
+  )[0];
 
 describe.each(backends)("recovery on %s", (backend) => {
   it("leaves a live attempt alone, brings back one whose connection is gone, and delivers it at once", async () => {
@@ -63,7 +77,10 @@ describe("recovery", () => {
       await seedBackfill(stage.database, independent(1));
       await release(stage);
       const { id, sql } = await claimBy(stage, { leaseMs: 0 });
-      const frozen = sql`select pg_sleep(30)`.then(() => "slept", () => "ended");
+      const frozen = sql`select pg_sleep(30)`.then(
+        () => "slept",
+        () => "ended",
+      );
       expect(await new Recovery(stage).recover()).toEqual({ recovered: 1, quarantined: 0 });
       expect(await frozen).toBe("ended");
       expect(await taskOf(stage, id)).toEqual({ state: "ready", losses: 1 });
@@ -112,9 +129,11 @@ describe.each(backends)("the sweeper on %s", (backend) => {
       const swept = await sweeper.sweep(backfills);
       expect(swept).toMatchObject({ ready: 31, healed: 31 });
       const states = await Promise.all(
-        (await stage.database.query<{ id: string; backfill: string }>("select id::text as id, backfill from rederive.task where dataset <> 'day'")).map(
-          (task) => stage.queues.queueFor("backfill").getJobState(jobIdOf(task.backfill, task.id)),
-        ),
+        (
+          await stage.database.query<{ id: string; backfill: string }>(
+            "select id::text as id, backfill from rederive.task where dataset <> 'day'",
+          )
+        ).map((task) => stage.queues.queueFor("backfill").getJobState(jobIdOf(task.backfill, task.id))),
       );
       expect(new Set(states)).toEqual(new Set(["waiting"]));
     });
@@ -125,7 +144,9 @@ describe.each(backends)("the sweeper on %s", (backend) => {
       const backfill = await seedBackfill(stage.database, independent(1));
       await release(stage);
       const [task] = await stage.database.query<{ id: string }>("select id::text as id from rederive.task");
-      await addJobs(stage.queues, [{ id: task?.id ?? "", backfill, dataset: "plain", queue: "backfill", traceparent: null }]);
+      await addJobs(stage.queues, [
+        { id: task?.id ?? "", backfill, dataset: "plain", queue: "backfill", traceparent: null },
+      ]);
       expect(await stage.queues.queueFor("backfill").getJobCounts("waiting")).toEqual({ waiting: 1 });
     });
   });

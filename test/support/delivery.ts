@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { DelayedError } from "bullmq";
 import type { Delivery } from "../../src/executor/deliver.ts";
-import { openQueues, type Queues, taskOfJob, type TaskWorker } from "../../src/executor/queues.ts";
+import { openQueues, type Queues, type TaskWorker, taskOfJob } from "../../src/executor/queues.ts";
 import { afterCommit } from "../../src/executor/release.ts";
 import { type ClaimOutcome, claimTask, finishTask } from "../../src/store/claims.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
@@ -121,7 +121,11 @@ export async function withStage(
           leaseMs: options.leaseMs ?? 5_000,
         });
         opened.push({ database, queues });
-        return { database, queues, onError: (message: string, error: unknown) => errors.push(`${message}: ${String(error)}`) };
+        return {
+          database,
+          queues,
+          onError: (message: string, error: unknown) => errors.push(`${message}: ${String(error)}`),
+        };
       };
       try {
         await callback({ ...open(), databaseUrl, redis, open, errors });
@@ -148,13 +152,26 @@ export interface IdleWorkers {
 /** Starts workers that do nothing but the protocol. */
 export async function startIdleWorkers(
   stage: Delivery,
-  options: { readonly queues?: readonly string[]; readonly workers?: number; readonly concurrency?: number; readonly taskMs?: number } = {},
+  options: {
+    readonly queues?: readonly string[];
+    readonly workers?: number;
+    readonly concurrency?: number;
+    readonly taskMs?: number;
+  } = {},
 ): Promise<IdleWorkers> {
   const { database, queues } = stage;
   const outcomes = new Map<ClaimOutcome | "gone", number>();
   const starts: number[] = [];
   const name = `w_${randomBytes(4).toString("hex")}`;
-  await registerWorker(database, { id: name, kind: "worker", host: "test", pid: process.pid, concurrency: 1, definitions: {}, leaseMs: 600_000 });
+  await registerWorker(database, {
+    id: name,
+    kind: "worker",
+    host: "test",
+    pid: process.pid,
+    concurrency: 1,
+    definitions: {},
+    leaseMs: 600_000,
+  });
   const [backend] = await database.query<{ pid: number; start: string }>(
     "select pid, backend_start::text as start from pg_stat_activity where pid = pg_backend_pid()",
   );
@@ -173,7 +190,11 @@ export async function startIdleWorkers(
     });
   const process_ = async (job: Parameters<Parameters<Queues["worker"]>[1]>[0], token: string | undefined) => {
     const reference = taskOfJob(job);
-    const [row] = reference ? await database.query<{ dataset: string }>("select dataset from rederive.task where id = $1::int8", [reference.task]) : [];
+    const [row] = reference
+      ? await database.query<{ dataset: string }>("select dataset from rederive.task where id = $1::int8", [
+          reference.task,
+        ])
+      : [];
     if (reference === undefined || row === undefined) return count(outcomes, "gone");
     const claimed = await claim(reference.task, reference.backfill, row.dataset);
     count(outcomes, claimed?.outcome ?? "gone");
@@ -182,14 +203,20 @@ export async function startIdleWorkers(
       if (options.taskMs !== undefined) await database.query("select pg_sleep($1::float8)", [options.taskMs / 1_000]);
       await finish(database, reference.task, claimed.epoch);
     }
-    if (claimed?.outcome === "claimed" || claimed?.outcome === "settled") return void (await afterCommit(stage, [reference.task]));
-    if (claimed !== undefined && ["not_ready", "paused", "held", "busy", "lost", "contended"].includes(claimed.outcome)) {
+    if (claimed?.outcome === "claimed" || claimed?.outcome === "settled")
+      return void (await afterCommit(stage, [reference.task]));
+    if (
+      claimed !== undefined &&
+      ["not_ready", "paused", "held", "busy", "lost", "contended"].includes(claimed.outcome)
+    ) {
       await job.moveToDelayed(Date.now() + 200, token);
       throw new DelayedError();
     }
   };
   const workers: TaskWorker[] = (options.queues ?? ["backfill"]).flatMap((queue) =>
-    Array.from({ length: options.workers ?? 2 }, () => queues.worker(queue, process_, { concurrency: options.concurrency ?? 8 })),
+    Array.from({ length: options.workers ?? 2 }, () =>
+      queues.worker(queue, process_, { concurrency: options.concurrency ?? 8 }),
+    ),
   );
   return { outcomes, starts, close: async () => void (await Promise.all(workers.map((worker) => worker.close()))) };
 }
@@ -241,7 +268,8 @@ export async function until<Value>(
   for (;;) {
     const value = await look();
     if (holds(value)) return value;
-    if (performance.now() > deadline) throw new Error(`not within ${options.withinMs ?? 30_000} ms; last seen ${JSON.stringify(value)}`);
+    if (performance.now() > deadline)
+      throw new Error(`not within ${options.withinMs ?? 30_000} ms; last seen ${JSON.stringify(value)}`);
     await new Promise((resolve) => setTimeout(resolve, options.everyMs ?? 50));
   }
 }

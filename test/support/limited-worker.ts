@@ -1,8 +1,20 @@
 /** A worker process on one queue that does nothing but say when it started each job; see executor/limits.test.ts. */
 import { openQueues } from "../../src/executor/queues.ts";
 
-const [backend, databaseUrl, redisUrl, prefix, queue] = process.argv.slice(2) as ["redis" | "postgres", string, string, string, string];
-const queues = openQueues({ backend, databaseUrl, redisUrl: redisUrl === "" ? undefined : redisUrl, prefix, leaseMs: 30_000 });
+const [backend, databaseUrl, redisUrl, prefix, queue] = process.argv.slice(2) as [
+  "redis" | "postgres",
+  string,
+  string,
+  string,
+  string,
+];
+const queues = openQueues({
+  backend,
+  databaseUrl,
+  redisUrl: redisUrl === "" ? undefined : redisUrl,
+  prefix,
+  leaseMs: 30_000,
+});
 const worker = queues.worker(queue, async () => void process.send?.(Date.now()), { concurrency: 20 });
 process.on("message", () => {
   void worker
