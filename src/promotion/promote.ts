@@ -13,7 +13,13 @@ import { sha256 } from "../hash.ts";
 import type { Decision } from "../plan.ts";
 import type { MergeCounts, MergeReport } from "../report.ts";
 import { lockBackfill } from "../store/backfills.ts";
-import { publishStamps, publishUnchanged, stampedPartitions, unchangedTasks } from "../store/live.ts";
+import {
+  promotedSincePlan,
+  publishStamps,
+  publishUnchanged,
+  stampedPartitions,
+  unchangedTasks,
+} from "../store/live.ts";
 import { backToVerified, beginPromoting, markPromoted, stateOf, unreadiness } from "../store/promotions.ts";
 import { insertRestorePoint, readRestorePoints } from "../store/restore-points.ts";
 import type { Database, Tx } from "../tx.ts";
@@ -131,6 +137,14 @@ async function requireReady(tx: Tx, promotion: Promotion): Promise<void> {
     throw new RederiveError(
       "plan_stale",
       `the stored plan ${row.planHash} is not the plan ${promotion.planHash} that was reviewed`,
+    );
+  }
+  const newer = await promotedSincePlan(tx, promotion.backfill);
+  if (newer.length > 0) {
+    throw new RederiveError(
+      "plan_stale",
+      `${newer.join(", ")} was promoted over the same partitions after backfill ${promotion.backfill} was planned; plan again`,
+      { details: { newer } },
     );
   }
   const { held, unfinished } = await unreadiness(tx, promotion.backfill);

@@ -8,9 +8,9 @@
 import { RederiveError } from "../errors.ts";
 import type { MergeCounts, MergeReport } from "../report.ts";
 import { lockBackfill } from "../store/backfills.ts";
-import { restorePointers, stampedPartitions } from "../store/live.ts";
+import { promotedOver, restorePointers, stampedPartitions } from "../store/live.ts";
 import { markRolledBack } from "../store/promotions.ts";
-import { deleteRestorePoints, type RestorePoint, readRestorePoints } from "../store/restore-points.ts";
+import { deleteRestorePoints, noteOwnWrites, type RestorePoint, readRestorePoints } from "../store/restore-points.ts";
 import type { Database, Tx } from "../tx.ts";
 import { dropTable } from "../warehouse/candidate.ts";
 import {
@@ -95,7 +95,7 @@ async function rollBackInside(tx: Tx, request: Rollback): Promise<MergeReport> {
 
 async function requirePromoted(tx: Tx, backfill: string): Promise<void> {
   const row = await lockBackfill(tx, backfill);
-  if (row?.state === "promoted") return;
+  if (row?.state === "promoted") return requireNewest(tx, backfill);
   if (row === undefined) throw new RederiveError("not_found", `there is no backfill ${backfill}`);
   const gone = row.state === "finalized";
   throw new RederiveError(
@@ -104,6 +104,17 @@ async function requirePromoted(tx: Tx, backfill: string): Promise<void> {
       ? `backfill ${backfill} was finalized and its before-images were dropped; plan a new backfill instead`
       : `backfill ${backfill} is ${row.state}; only a promoted one can be rolled back`,
     { details: { backfill, state: row.state } },
+  );
+}
+
+/** Before-images are those of the live content that a promotion found: later promotions must be undone first. */
+async function requireNewest(tx: Tx, backfill: string): Promise<void> {
+  const newer = await promotedOver(tx, backfill);
+  if (newer.length === 0) return;
+  throw new RederiveError(
+    "live_writes_since_promotion",
+    `${newer.join(", ")} was promoted over partitions of backfill ${backfill} since; roll that back first`,
+    { details: { backfill, newer } },
   );
 }
 
@@ -200,6 +211,10 @@ async function finish(
 ): Promise<MergeReport> {
   await restorePointers(tx, request.backfill);
   await deleteRestorePoints(tx, request.backfill);
+  await noteOwnWrites(
+    tx,
+    datasets.map(({ dataset }) => dataset),
+  );
   for (const { restorePoint } of request.datasets) await dropTable(tx, restorePoint);
   await markRolledBack(tx, request.backfill, request.reason);
   const report: MergeReport = { backfill: request.backfill, state: "rolled_back", datasets };

@@ -82,6 +82,28 @@ export async function unchangedTasks(
   return rows.map((row) => ({ ...row, partitions: fromMultirange(row.partitions) }));
 }
 
+/** Backfills that promoted some of the same partitions after this one was planned: their content is the newer one. */
+export async function promotedSincePlan(tx: Tx, backfill: string): Promise<string[]> {
+  return othersLive(tx, backfill, "l.promoted_at > b.created_at");
+}
+
+/** Backfills whose content is live where this one was promoted. */
+export async function promotedOver(tx: Tx, backfill: string): Promise<string[]> {
+  return othersLive(tx, backfill, "true");
+}
+
+async function othersLive(tx: Tx, backfill: string, condition: string): Promise<string[]> {
+  const rows = await tx.query<{ backfill: string }>(
+    `select distinct l.backfill
+     from rederive.backfill b
+     join rederive.task t on t.backfill = b.id and t.state = 'done'
+     join rederive.live l on l.dataset = t.dataset and l.partition = t.partition
+     where b.id = $1::text and l.backfill <> b.id and ${condition} order by 1`,
+    [backfill],
+  );
+  return rows.map((row) => row.backfill);
+}
+
 /** Puts back the pointers that the promotion replaced, and forgets them. */
 export async function restorePointers(tx: Tx, backfill: string): Promise<void> {
   await tx.query(

@@ -228,7 +228,7 @@ export const restorePoint = rederive.table(
     deleted: id("deleted").notNull(),
     /** Partitions that had no live rows: their before-image is "nothing", so no row of theirs is kept. */
     wasEmpty: multirange("was_empty").notNull(),
-    /** The promotion's transaction as rows show it in `xmin`: tells rows written later from those it wrote. */
+    /** Our own transactions as rows show them in `xmin`, comma-separated: tells rows that others wrote later. */
     writtenBy: text("written_by").notNull(),
     createdAt: at("created_at").notNull().defaultNow(),
   },

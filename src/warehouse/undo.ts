@@ -9,7 +9,7 @@ import { type Ranges, union } from "../catalog/ranges.ts";
 import { RederiveError } from "../errors.ts";
 import type { Tx } from "../tx.ts";
 import { countWritten } from "./merge.ts";
-import { identifier, identifiers } from "./quote.ts";
+import { identifier, identifiers, literal } from "./quote.ts";
 import { bookkeeping } from "./restore.ts";
 import type { UpdateSource } from "./swaps.ts";
 import { column, columnsOf, differs, ownedDiffers, sameKey, type Target, unowned, within } from "./target.ts";
@@ -22,8 +22,8 @@ export type LaterWrites = "refuse" | "overwrite" | "keep";
 export interface Undo {
   readonly target: Target;
   readonly wasEmpty: Ranges;
-  /** The promotion's transaction as rows show it in `xmin`. */
-  readonly writtenBy: string;
+  /** Our own transactions as rows show them in `xmin`. */
+  readonly writtenBy: readonly string[];
   /** All partitions of the candidate. */
   readonly partitions: Ranges;
   readonly onLaterWrites: LaterWrites;
@@ -163,8 +163,9 @@ function chosen(undo: Undo): string {
 /** For a row that the promotion inserted: it is not what was written, in any column. */
 function writtenLater(undo: Undo): string {
   const changed = ownedDiffers(undo.target, "l", "c");
+  const own = undo.writtenBy.map(literal).join(", ");
   // What the other columns got from their defaults is not known any more, but any later write leaves its own xmin.
-  return unowned(undo.target).length === 0 ? changed : `(${changed} or l.xmin::text <> '${undo.writtenBy}')`;
+  return unowned(undo.target).length === 0 ? changed : `(${changed} or l.xmin::text not in (${own}))`;
 }
 
 /** No row was noted for ranges that were empty; those that changed since are noted now, as inserts. */

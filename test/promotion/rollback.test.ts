@@ -63,6 +63,23 @@ describe("rollback", () => {
       expect(await stage.hashOf("totals")).toBe(before);
     }));
 
+  it("is refused while a later promotion is on top, and an older plan is not promoted over a newer one", () =>
+    withStage(async (stage) => {
+      const { act, before } = await promoted(stage);
+      const later = await stage.stage("bf_2", [
+        { derived: totals, partitions: [0], candidate: "values ('a',1,9,0::float8,'A')" },
+      ]);
+      await later.promote();
+      await expect(act.rollback({ onLaterWrites: "overwrite" })).rejects.toThrow(
+        /bf_2 was promoted over partitions of backfill bf_1 since/,
+      );
+      await later.rollback();
+      await act.rollback();
+      expect(await stage.hashOf("totals")).toBe(before);
+      await later.promote();
+      await expect(act.promote()).rejects.toMatchObject({ code: "plan_stale", details: { newer: ["bf_2"] } });
+    }));
+
   it("says so when the before-images are gone", () =>
     withStage(async (stage) => {
       const { act } = await promoted(stage);
