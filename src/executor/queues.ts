@@ -16,8 +16,6 @@ import {
   Worker,
 } from "bullmq";
 import { Redis } from "ioredis";
-import type { Catalog } from "../catalog/catalog.ts";
-import { queueOf } from "../catalog/definition.ts";
 import { messageOf, RederiveError } from "../errors.ts";
 
 /** What a job carries: the id of its task. */
@@ -80,15 +78,6 @@ export interface Queues {
 export const gateQueue = "gate";
 export const laneQueues = ["backfill", "live"] as const;
 
-/** Every queue of a catalog: lanes, limited resources, gates. */
-export function queueNamesOf(catalog: Catalog): string[] {
-  const ofDatasets = [...catalog.datasets.values()].flatMap((dataset) =>
-    dataset.kind === "derived" ? [queueOf(dataset)] : [],
-  );
-  const ofResources = Object.keys(catalog.resources).map((name) => `resource-${name}`);
-  return [...new Set([...laneQueues, ...ofDatasets, ...ofResources, gateQueue])];
-}
-
 /** Completed jobs kept in each queue, so that Bull Board shows what just ran. */
 const keptCompleted = 200;
 /** A stall is a lost worker, and lost workers are counted in Postgres: BullMQ must not give up first. */
@@ -122,7 +111,7 @@ export interface Deliverable {
 }
 
 /** Options of every task job. What does not differ from job to job is an option of the worker, to keep jobs small. */
-export function jobOptions(task: Deliverable): JobsOptions {
+function jobOptions(task: Deliverable): JobsOptions {
   const carrier = task.traceparent;
   return {
     jobId: jobIdOf(task.backfill, task.id),
