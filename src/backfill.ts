@@ -4,9 +4,9 @@ import type { Plan } from "./plan.ts";
 import type { Diff, MergeReport, Status } from "./report.ts";
 import type { Context } from "./usecases/context.ts";
 import { cancel, pause, type Reasoned, type RetryInput, resume, retry } from "./usecases/control.ts";
-import { diff, type DiffOptions, promote, rollback, type RollbackInput } from "./usecases/publish.ts";
+import { type DiffOptions, diff, promote, type RollbackInput, rollback } from "./usecases/publish.ts";
 import { start } from "./usecases/start.ts";
-import { follow, type FollowOptions, status } from "./usecases/status.ts";
+import { type FollowOptions, follow, status } from "./usecases/status.ts";
 
 export class Backfill {
   readonly id: string;

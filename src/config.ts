@@ -91,7 +91,10 @@ const schema = z.strictObject({
   databaseUrl: z.url({ protocol: /^postgres(ql)?$/, error: "must be a postgres:// URL" }).optional(),
   redisUrl: z.url({ protocol: /^rediss?$/, error: "must be a redis:// or rediss:// URL" }).optional(),
   environment: z.enum(["development", "test", "production"]),
-  prefix: z.string().regex(/^\{[a-z0-9_-]{1,24}\}$/, "must be one hash tag such as {rederive}, at most 24 characters").default("{rederive}"),
+  prefix: z
+    .string()
+    .regex(/^\{[a-z0-9_-]{1,24}\}$/, "must be one hash tag such as {rederive}, at most 24 characters")
+    .default("{rederive}"),
   catalogFile: z.string().optional(),
   lockFile: z.string().default("rederive.lock.json"),
   embeddedDirectory: z.string().default(".rederive"),
@@ -116,7 +119,10 @@ export function defineConfig(config: Config): Config {
 }
 
 /** Adds environment and defaults. Throws `configuration` with every fault, one a line. */
-export function resolveSettings(config: Config, env: NodeJS.ProcessEnv = process.env): { settings: Settings; catalog: Catalog } {
+export function resolveSettings(
+  config: Config,
+  env: NodeJS.ProcessEnv = process.env,
+): { settings: Settings; catalog: Catalog } {
   const port = env["PORT"] === undefined ? undefined : Number(env["PORT"]);
   const parsed = schema.safeParse({
     ...config,
@@ -149,9 +155,9 @@ export function telemetryVariables(env: NodeJS.ProcessEnv = process.env): Readon
   return Object.fromEntries(Object.entries(env).filter(([name]) => name.startsWith("OTEL_")));
 }
 
-/** LOG_LEVEL: a pino level; default "info". */
-export function logLevelFrom(env: NodeJS.ProcessEnv = process.env): string {
-  return emptyAsMissing(env["LOG_LEVEL"]) ?? "info";
+/** LOG_LEVEL: a pino level. */
+export function logLevelFrom(fallback: string, env: NodeJS.ProcessEnv = process.env): string {
+  return emptyAsMissing(env["LOG_LEVEL"]) ?? fallback;
 }
 
 /** Who acts where nobody says so: REDERIVE_ACTOR, else the login name. */

@@ -36,7 +36,17 @@ export {
 export { type Config, defineConfig, type Environment, type Settings } from "./config.ts";
 export { type ErrorCode, isRederiveError, RederiveError } from "./errors.ts";
 export type { Actor, Role } from "./governance/roles.ts";
-export type { Decision, Forecast, Plan, PlanRequest, Reason, RecomputeStep, ReuseStep, SkipStep, Step } from "./plan.ts";
+export type {
+  Decision,
+  Forecast,
+  Plan,
+  PlanRequest,
+  Reason,
+  RecomputeStep,
+  ReuseStep,
+  SkipStep,
+  Step,
+} from "./plan.ts";
 export { Acting, createRederive, Rederive, type RederiveOptions } from "./rederive.ts";
 export type {
   CheckOutcome,

@@ -80,7 +80,11 @@ export interface Decision {
   /** Topological order; a dataset may have a recompute and a reuse step. */
   readonly steps: readonly Step[];
   /** Live partitions whose content is proved equal under a new fingerprint; stamped on promotion. */
-  readonly unchanged: readonly { readonly dataset: string; readonly partitions: Ranges; readonly fingerprint: string }[];
+  readonly unchanged: readonly {
+    readonly dataset: string;
+    readonly partitions: Ranges;
+    readonly fingerprint: string;
+  }[];
   readonly guarantees: {
     readonly promotion: "one transaction";
     readonly rollback: "until finalized";

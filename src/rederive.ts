@@ -18,9 +18,16 @@ import { PlannerLoop } from "./executor/planner-loop.ts";
 import { checkRedis, laneQueues, openQueues, type Queues } from "./executor/queues.ts";
 import { openWorker, type RunningWorker } from "./executor/worker.ts";
 import { type Actor, authorize } from "./governance/roles.ts";
-import { authenticate, createToken, type IssuedToken, listTokens, type NewToken, revokeToken } from "./governance/tokens.ts";
-import { lockedHashes, parseLock, requireLock } from "./planner/lock.ts";
+import {
+  authenticate,
+  createToken,
+  type IssuedToken,
+  listTokens,
+  type NewToken,
+  revokeToken,
+} from "./governance/tokens.ts";
 import type { Plan } from "./plan.ts";
+import { lockedHashes, parseLock, requireLock } from "./planner/lock.ts";
 import type { Finding, LimitSetting, Status } from "./report.ts";
 import type { BackfillState } from "./states.ts";
 import { appendAudit } from "./store/audit.ts";
@@ -71,7 +78,15 @@ export async function createRederive(config: Config, options: RederiveOptions = 
       leaseMs: settings.leaseMs,
       onError: (message) => options.log?.warn(message),
     });
-    return new Rederive({ settings, databaseUrl, catalog, database, queues, lock: readLock(settings, catalog), log: options.log });
+    return new Rederive({
+      settings,
+      databaseUrl,
+      catalog,
+      database,
+      queues,
+      lock: readLock(settings, catalog),
+      log: options.log,
+    });
   } catch (error) {
     await database.close();
     throw error;
@@ -110,8 +125,13 @@ export class Rederive implements AsyncDisposable {
   /** Every queue: lanes, limited resources and the gate. For boards and metrics. */
   get queues(): readonly Queue[] {
     const { queues, catalog } = this.#parts;
-    const resources = [...catalog.datasets.values()].flatMap((dataset) => (dataset.kind === "derived" ? [queueOf(dataset)] : []));
-    return [...[...new Set<string>([...laneQueues, ...resources])].map((name) => queues.queueFor(name)), queues.gates] as Queue[];
+    const resources = [...catalog.datasets.values()].flatMap((dataset) =>
+      dataset.kind === "derived" ? [queueOf(dataset)] : [],
+    );
+    return [
+      ...[...new Set<string>([...laneQueues, ...resources])].map((name) => queues.queueFor(name)),
+      queues.gates,
+    ] as Queue[];
   }
 
   /** The use cases of one actor. */
@@ -256,7 +276,11 @@ export class Acting {
     authorize(actor, "token.revoke");
     return database.transaction(async (tx) => {
       const revoked = await revokeToken(tx, id);
-      await appendAudit(tx, { actor: actor.name, act: "token.revoke", details: { id: revoked.id, name: revoked.name } });
+      await appendAudit(tx, {
+        actor: actor.name,
+        act: "token.revoke",
+        details: { id: revoked.id, name: revoked.name },
+      });
       return revoked;
     });
   }
@@ -270,7 +294,10 @@ export class Acting {
 
 function requireDatabase(settings: Settings): string {
   if (settings.databaseUrl !== undefined) return settings.databaseUrl;
-  throw new RederiveError("configuration", "there is no database: set DATABASE_URL or databaseUrl in the configuration");
+  throw new RederiveError(
+    "configuration",
+    "there is no database: set DATABASE_URL or databaseUrl in the configuration",
+  );
 }
 
 async function warnAboutRedis(settings: Settings, log: Logger | undefined): Promise<void> {
@@ -281,7 +308,9 @@ async function warnAboutRedis(settings: Settings, log: Logger | undefined): Prom
 
 /** The lock is needed only for `map` datasets, and then it must name them all. */
 function readLock(settings: Settings, catalog: Catalog): LockFile | undefined {
-  const hasMaps = [...catalog.datasets.values()].some((dataset) => dataset.kind === "derived" && dataset.transform.kind === "map");
+  const hasMaps = [...catalog.datasets.values()].some(
+    (dataset) => dataset.kind === "derived" && dataset.transform.kind === "map",
+  );
   if (!hasMaps) return undefined;
   const lock = parseLockFile(settings.lockFile);
   requireLock(catalog, lock);

@@ -106,7 +106,15 @@ export interface LimitSetting {
 
 /** The kind of progress line that `run` shows; the last one has event "finished". */
 export type RunEvent =
-  | { readonly event: "progress"; readonly backfill: string; readonly state: BackfillState; readonly tasks: TaskCounts; readonly total: number; readonly rows: number; readonly seconds: number }
+  | {
+      readonly event: "progress";
+      readonly backfill: string;
+      readonly state: BackfillState;
+      readonly tasks: TaskCounts;
+      readonly total: number;
+      readonly rows: number;
+      readonly seconds: number;
+    }
   | { readonly event: "held"; readonly backfill: string; readonly dataset: string; readonly reason: string }
   | {
       readonly event: "finished";

@@ -1,7 +1,7 @@
 /** `rederive pause`, `resume`, `cancel`, `retry`: acts on a backfill, each with a reason for the audit trail. */
 import type { Command } from "commander";
-import { RederiveError } from "../errors.ts";
 import type { Backfill } from "../backfill.ts";
+import { RederiveError } from "../errors.ts";
 import type { Status } from "../report.ts";
 import { type CommonOptions, withRederive } from "./open.ts";
 import { statusLines } from "./status.ts";
@@ -13,11 +13,21 @@ interface ActOptions extends CommonOptions {
 }
 
 export function addControl(program: Command): void {
-  act(program, "pause", "let running tasks finish and start nothing new", (backfill, reason) => backfill.pause({ reason }));
-  act(program, "resume", "go on after a pause, or accept what a hold showed", (backfill, reason) => backfill.resume({ reason }));
-  act(program, "cancel", "give the backfill up; live tables stay as they are", (backfill, reason) => backfill.cancel({ reason }));
+  act(program, "pause", "let running tasks finish and start nothing new", (backfill, reason) =>
+    backfill.pause({ reason }),
+  );
+  act(program, "resume", "go on after a pause, or accept what a hold showed", (backfill, reason) =>
+    backfill.resume({ reason }),
+  );
+  act(program, "cancel", "give the backfill up; live tables stay as they are", (backfill, reason) =>
+    backfill.cancel({ reason }),
+  );
   act(program, "retry", "compute again what failed, or the named partitions", (backfill, reason, options) =>
-    backfill.retry({ reason, dataset: options.dataset, partitions: options.partitions?.split(",").map((label) => label.trim()) }),
+    backfill.retry({
+      reason,
+      dataset: options.dataset,
+      partitions: options.partitions?.split(",").map((label) => label.trim()),
+    }),
   )
     .option("--dataset <name>", "this dataset alone")
     .option("--partitions <labels>", "these partitions of the dataset, comma-separated");

@@ -2,8 +2,8 @@
 import type { Command } from "commander";
 import type { DatasetDiff } from "../report.ts";
 import { wholeNumber } from "./numbers.ts";
-import { table } from "./output.ts";
 import { type CommonOptions, withRederive } from "./open.ts";
+import { table } from "./output.ts";
 
 interface DiffOptions extends CommonOptions {
   readonly samples: number;

@@ -11,7 +11,12 @@ export function addExplain(program: Command): void {
     .action(async (id: string, _options: unknown, command: Command) => {
       await withRederive(command.optsWithGlobals<CommonOptions>(), async ({ acting, rederive, output }) => {
         const backfill = await acting.backfill(id);
-        output.data({ backfill: id, planHash: backfill.plan.hash, ...backfill.plan.decision, forecast: backfill.plan.forecast });
+        output.data({
+          backfill: id,
+          planHash: backfill.plan.hash,
+          ...backfill.plan.decision,
+          forecast: backfill.plan.forecast,
+        });
         for (const line of explainPlan(rederive.catalog, backfill.plan)) output.text(line);
       });
     });

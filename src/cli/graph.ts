@@ -1,7 +1,7 @@
 /** `rederive graph`: the catalog's DAG. Needs no database. */
-import { Option, type Command } from "commander";
-import { graphJson, graphMermaid, graphText } from "../planner/graph.ts";
+import { type Command, Option } from "commander";
 import { resolveSettings } from "../config.ts";
+import { graphJson, graphMermaid, graphText } from "../planner/graph.ts";
 import { loadConfig } from "./load-config.ts";
 import type { CommonOptions } from "./open.ts";
 import { createOutput } from "./output.ts";

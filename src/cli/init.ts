@@ -19,7 +19,10 @@ export function addInit(program: Command): void {
       const files = projectFiles();
       const taken = Object.keys(files).filter((name) => name !== "package.json" && existsSync(join(target, name)));
       if (taken.length > 0) {
-        throw new RederiveError("usage", `${taken.join(", ")} ${taken.length === 1 ? "is" : "are"} there already in ${target}; nothing was written`);
+        throw new RederiveError(
+          "usage",
+          `${taken.join(", ")} ${taken.length === 1 ? "is" : "are"} there already in ${target}; nothing was written`,
+        );
       }
       const written = Object.entries(files).filter(([name, text]) => write(join(target, name), text));
       output.data({ folder: target, files: written.map(([name]) => name) });
@@ -48,7 +51,11 @@ function write(path: string, text: string): boolean {
 }
 
 /** The version of this very package, for the new project's dependencies. */
-function ownManifest(): { version: string; dependencies: Record<string, string>; optionalPeers: Record<string, string> } {
+function ownManifest(): {
+  version: string;
+  dependencies: Record<string, string>;
+  optionalPeers: Record<string, string>;
+} {
   const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
     version: string;
     dependencies: Record<string, string>;

@@ -4,8 +4,8 @@ import { RederiveError } from "../errors.ts";
 import type { LimitSetting } from "../report.ts";
 import { reasonOf } from "./control.ts";
 import { rate, wholeNumber } from "./numbers.ts";
-import { table } from "./output.ts";
 import { type CommonOptions, withRederive } from "./open.ts";
+import { table } from "./output.ts";
 
 interface LimitOptions extends CommonOptions {
   readonly rate?: { max: number; perMs: number };
@@ -26,7 +26,10 @@ export function addLimit(program: Command): void {
     .action(async (name: string | undefined, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<LimitOptions>();
       await withRederive(options, async ({ acting, output }) => {
-        const limits = name === undefined ? await acting.limits() : [await acting.setLimit(name, limitOf(options), reasonOf(options))];
+        const limits =
+          name === undefined
+            ? await acting.limits()
+            : [await acting.setLimit(name, limitOf(options), reasonOf(options))];
         output.data({ limits });
         for (const line of limitLines(limits)) output.text(line);
       });
@@ -45,7 +48,8 @@ function limitOf(options: LimitOptions): { rate?: { max: number; perMs: number }
 }
 
 function limitLines(limits: readonly LimitSetting[]): string[] {
-  if (limits.length === 0) return ["nothing is limited; a dataset gets a queue of its own by `limits` in its definition"];
+  if (limits.length === 0)
+    return ["nothing is limited; a dataset gets a queue of its own by `limits` in its definition"];
   return table(
     ["name", "rate", "concurrency"],
     limits.map(({ name, rate: set, concurrency }) => [

@@ -25,7 +25,10 @@ export async function loadConfig(given: string | undefined): Promise<LoadedConfi
   const module = await importFile(path);
   const config = (module as { default?: unknown }).default;
   if (typeof config !== "object" || config === null) {
-    throw new RederiveError("configuration", `${path} has no default export; write "export default defineConfig({ catalog })"`);
+    throw new RederiveError(
+      "configuration",
+      `${path} has no default export; write "export default defineConfig({ catalog })"`,
+    );
   }
   return { config: withPaths(config as Config, dirname(path), path), path };
 }
@@ -33,7 +36,8 @@ export async function loadConfig(given: string | undefined): Promise<LoadedConfi
 function findConfig(given: string | undefined): string {
   if (given !== undefined) {
     const path = resolve(given);
-    if (!existsSync(path)) throw new RederiveError("configuration", `there is no configuration file ${path}; check --config`);
+    if (!existsSync(path))
+      throw new RederiveError("configuration", `there is no configuration file ${path}; check --config`);
     return path;
   }
   const found = names.map((name) => resolve(name)).find((path) => existsSync(path));

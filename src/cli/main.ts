@@ -20,7 +20,9 @@ import { addStatus } from "./status.ts";
 import { addToken } from "./token.ts";
 
 function createProgram(): Command {
-  const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+  const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
   const program = new Command("rederive")
     .description("Safely recompute derived data in Postgres: plan it, run it, prove it, promote it, roll it back.")
     .version(manifest.version)

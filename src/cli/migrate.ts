@@ -1,8 +1,8 @@
 /** `rederive migrate`: brings the control schema up to date. */
 import type { Command } from "commander";
 import { resolveSettings } from "../config.ts";
-import { RederiveError } from "../errors.ts";
 import { attachEmbeddedServers } from "../embedded/servers.ts";
+import { RederiveError } from "../errors.ts";
 import { migrate } from "../store/migrate.ts";
 import { loadConfig } from "./load-config.ts";
 import type { CommonOptions } from "./open.ts";
@@ -17,7 +17,8 @@ export function addMigrate(program: Command): void {
       const output = createOutput(options.json === true);
       const { settings } = resolveSettings((await loadConfig(options.config)).config);
       const url = settings.databaseUrl ?? attachEmbeddedServers(settings.embeddedDirectory)?.databaseUrl;
-      if (url === undefined) throw new RederiveError("configuration", "DATABASE_URL is not set; set it to the database to migrate");
+      if (url === undefined)
+        throw new RederiveError("configuration", "DATABASE_URL is not set; set it to the database to migrate");
       const report = await migrate(url);
       output.data(report);
       output.text(

@@ -6,7 +6,10 @@ export function wholeNumber(minimum: number, maximum: number): (text: string) =>
   return (text) => {
     const value = Number(text);
     if (Number.isInteger(value) && value >= minimum && value <= maximum) return value;
-    throw new RederiveError("usage", `expected a whole number from ${minimum} to ${maximum}, got ${JSON.stringify(text)}`);
+    throw new RederiveError(
+      "usage",
+      `expected a whole number from ${minimum} to ${maximum}, got ${JSON.stringify(text)}`,
+    );
   };
 }
 

@@ -1,11 +1,22 @@
-/** Opens an instance for one command: configuration, servers, actor. */
-import { actorNameFrom, type Config, type Settings } from "../config.ts";
-import { resolveSettings } from "../config.ts";
+/**
+ * Opens an instance for one command: configuration → servers → lock file → telemetry → instance, and closes all of it
+ * in the opposite order whatever happens.
+ */
+import {
+  actorNameFrom,
+  type Config,
+  logLevelFrom,
+  resolveSettings,
+  type Settings,
+  telemetryVariables,
+} from "../config.ts";
 import { attachEmbeddedServers, openEmbeddedServers } from "../embedded/servers.ts";
 import { RederiveError } from "../errors.ts";
 import { type Acting, createRederive, type Rederive } from "../rederive.ts";
-import type { Logger } from "../telemetry/log.ts";
+import { createLog, type Logger } from "../telemetry/log.ts";
+import { startTelemetry, type Telemetry } from "../telemetry/sdk.ts";
 import { loadConfig } from "./load-config.ts";
+import { type LockMode, settleLock } from "./lock.ts";
 import { createOutput, type Output } from "./output.ts";
 
 /** Options that every command has. */
@@ -19,19 +30,20 @@ export interface Opened {
   /** The use cases, as the local admin. */
   readonly acting: Acting;
   readonly output: Output;
-  readonly configPath: string;
+  /** For a process that serves; undefined in a command, which tells people what they need. */
+  readonly log: Logger | undefined;
+  /** The text behind /metrics, where this process keeps it. */
+  readonly metrics: Telemetry["prometheus"];
 }
 
 export interface OpenOptions {
-  /** A process of a fleet: it never starts or looks for embedded servers. */
-  readonly fleet?: boolean;
-  /** `dev`: starts embedded servers where no database is named. */
-  readonly embedded?: boolean;
+  /** A process that serves until it is stopped: it logs, and says in its telemetry what it is. */
+  readonly role?: "dev" | "web" | "worker" | "planner";
+  /** Default: the lock file only has to name every map. */
+  readonly lock?: LockMode;
   readonly change?: (config: Config) => Config;
-  /** Does not look at the control schema while opening. */
+  /** Looks neither at the control schema nor at the lock file while opening. */
   readonly unchecked?: boolean;
-  /** Default: silence; a command tells people what they need. */
-  readonly log?: Logger;
 }
 
 /** Opens, runs `work`, and closes whatever happens. */
@@ -41,37 +53,57 @@ export async function withRederive(
   open: OpenOptions = {},
 ): Promise<void> {
   const output = createOutput(options.json === true);
-  const { config: loaded, path } = await loadConfig(options.config);
-  const servers = await serversFor(open.change ? open.change(loaded) : loaded, open, output);
+  const { config: loaded } = await loadConfig(options.config);
+  const config = open.change ? open.change(loaded) : loaded;
+  if (open.lock !== undefined) await settleLock(resolveSettings(config), open.lock, output);
+  await using servers = await serversFor(config, open, output);
+  await using telemetry = await telemetryFor(open);
+  const log = logFor(open);
+  log?.info(`${open.role} starts`);
+  const rederive = await createRederive(servers.config, { log, unchecked: open.unchecked === true });
   try {
-    const rederive = await createRederive(servers.config, { log: open.log, unchecked: open.unchecked === true });
-    try {
-      await work({ rederive, acting: rederive.as({ name: actorNameFrom(), role: "admin" }), output, configPath: path });
-    } finally {
-      output.endProgress();
-      await rederive.close();
-    }
+    const acting = rederive.as({ name: actorNameFrom(), role: "admin" });
+    await work({ rederive, acting, output, log, metrics: telemetry.prometheus });
   } finally {
-    await servers.stop();
+    output.endProgress();
+    await rederive.close();
   }
+  log?.info(`${open.role} has stopped`);
 }
 
-interface Servers {
+function logFor({ role }: OpenOptions): Logger | undefined {
+  if (role === undefined) return undefined;
+  // In a terminal people read what the command prints; the log is for what went wrong.
+  return createLog({ name: role, level: logLevelFrom(role === "dev" ? "warn" : "info") });
+}
+
+async function telemetryFor({ role = "cli" }: OpenOptions): Promise<Telemetry & AsyncDisposable> {
+  const telemetry = await startTelemetry({
+    serviceName: "rederive",
+    role: role === "dev" ? "web" : role,
+    variables: telemetryVariables(),
+  });
+  return { ...telemetry, [Symbol.asyncDispose]: () => telemetry.shutdown() };
+}
+
+interface Servers extends AsyncDisposable {
   readonly config: Config;
-  stop(): Promise<void>;
 }
 
 /** A named database wins; then servers of this project that run already; then embedded ones, where asked for. */
-async function serversFor(config: Config, open: OpenOptions, output: Output): Promise<Servers> {
+async function serversFor(config: Config, { role }: OpenOptions, output: Output): Promise<Servers> {
   const { settings } = resolveSettings(config);
-  const nothing = async (): Promise<void> => {};
-  if (settings.databaseUrl !== undefined) return { config, stop: nothing };
-  if (open.fleet === true) {
-    throw new RederiveError("configuration", "DATABASE_URL is not set; a process of a fleet needs the database that the others use");
+  if (settings.databaseUrl !== undefined) return others(config);
+  // The processes of a fleet must agree on the database, so each is told, and none looks for servers in a folder.
+  if (role !== undefined && role !== "dev") {
+    throw new RederiveError(
+      "configuration",
+      `DATABASE_URL is not set; a process of a fleet needs the database that the others use`,
+    );
   }
   const running = attachEmbeddedServers(settings.embeddedDirectory);
-  if (running) return { config: { ...config, ...running }, stop: nothing };
-  if (!settings.embedded && open.embedded !== true) {
+  if (running) return others(withServers(config, settings, running));
+  if (!settings.embedded && role !== "dev") {
     throw new RederiveError(
       "configuration",
       'DATABASE_URL is not set; set it, or run "rederive dev" in another terminal, or set REDERIVE_EMBEDDED=1 for an embedded Postgres',
@@ -81,10 +113,24 @@ async function serversFor(config: Config, open: OpenOptions, output: Output): Pr
 }
 
 async function startEmbedded(config: Config, settings: Settings, output: Output): Promise<Servers> {
-  const servers = await openEmbeddedServers({ directory: settings.embeddedDirectory, searchPath: settings.searchPath });
+  const servers = await openEmbeddedServers({
+    directory: settings.embeddedDirectory,
+    // A Redis that is named already is not started again.
+    searchPath: settings.redisUrl === undefined ? settings.searchPath : "",
+  });
   output.note(`using ${servers.description}`);
-  return {
-    config: { ...config, databaseUrl: servers.databaseUrl, redisUrl: config.redisUrl ?? servers.redisUrl },
-    stop: () => servers.stop(),
-  };
+  return { config: withServers(config, settings, servers), [Symbol.asyncDispose]: () => servers.stop() };
+}
+
+function withServers(
+  config: Config,
+  settings: Settings,
+  servers: { readonly databaseUrl: string; readonly redisUrl: string | undefined },
+): Config {
+  return { ...config, databaseUrl: servers.databaseUrl, redisUrl: settings.redisUrl ?? servers.redisUrl };
+}
+
+/** Servers that somebody else started and stops. */
+function others(config: Config): Servers {
+  return { config, [Symbol.asyncDispose]: async () => {} };
 }

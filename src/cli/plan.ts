@@ -62,7 +62,11 @@ export function planInputOf(datasets: readonly string[], options: PlanOptions): 
   return {
     reason,
     ...(datasets.length === 0 ? { changes: true } : { datasets: [...datasets] }),
-    ...(options.from === undefined || options.to === undefined ? {} : { window: { from: options.from, to: options.to } }),
-    ...(options.partitions === undefined ? {} : { partitions: options.partitions.split(",").map((label) => label.trim()) }),
+    ...(options.from === undefined || options.to === undefined
+      ? {}
+      : { window: { from: options.from, to: options.to } }),
+    ...(options.partitions === undefined
+      ? {}
+      : { partitions: options.partitions.split(",").map((label) => label.trim()) }),
   };
 }

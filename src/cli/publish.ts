@@ -1,9 +1,9 @@
 /** `rederive promote` and `rederive rollback`: the two acts that change live tables. */
-import { Option, type Command } from "commander";
+import { type Command, Option } from "commander";
 import type { MergeReport } from "../report.ts";
 import { reasonOf } from "./control.ts";
-import { table } from "./output.ts";
 import { type CommonOptions, type Opened, withRederive } from "./open.ts";
+import { table } from "./output.ts";
 
 interface PublishOptions extends CommonOptions {
   readonly reason?: string;
@@ -49,6 +49,11 @@ export function addRollback(program: Command): void {
 function print(report: MergeReport, { output }: Opened): void {
   output.data(report);
   output.text(`${report.backfill} ${report.state}`);
-  const rows = report.datasets.map((dataset) => [`  ${dataset.dataset}`, dataset.inserted, dataset.updated, dataset.deleted]);
+  const rows = report.datasets.map((dataset) => [
+    `  ${dataset.dataset}`,
+    dataset.inserted,
+    dataset.updated,
+    dataset.deleted,
+  ]);
   for (const line of table(["  dataset", "inserted", "updated", "deleted"], rows)) output.text(line);
 }

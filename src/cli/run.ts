@@ -10,7 +10,7 @@ import { finishedEvent } from "../usecases/status.ts";
 import { exitCodeOfState } from "./exit.ts";
 import { wholeNumber } from "./numbers.ts";
 import { type CommonOptions, type Opened, withRederive } from "./open.ts";
-import { planInputOf, type PlanOptions } from "./plan.ts";
+import { type PlanOptions, planInputOf } from "./plan.ts";
 import { progressLine, statusLines } from "./status.ts";
 
 interface RunOptions extends CommonOptions, PlanOptions {
@@ -38,7 +38,10 @@ async function runCommand(id: string | undefined, options: RunOptions, opened: O
   const { state } = await backfill.status();
   if (state === "planned" || state === "approved") await backfill.start();
   else if (state !== "running") {
-    throw new RederiveError("wrong_state", `${backfill.id} is ${state}; resume, retry or plan again instead of running it`);
+    throw new RederiveError(
+      "wrong_state",
+      `${backfill.id} is ${state}; resume, retry or plan again instead of running it`,
+    );
   }
   if (options.detach === true) {
     output.data({ event: "started", backfill: backfill.id });
@@ -48,7 +51,8 @@ async function runCommand(id: string | undefined, options: RunOptions, opened: O
   await using work = await startWork(options, opened);
   if (work.warning !== undefined) output.note(work.warning);
   const stop = new AbortController();
-  const interrupt = (): void => stop.abort(new RederiveError("usage", `stopped following; ${backfill.id} goes on with the fleet`));
+  const interrupt = (): void =>
+    stop.abort(new RederiveError("usage", `stopped following; ${backfill.id} goes on with the fleet`));
   process.once("SIGINT", interrupt);
   process.once("SIGTERM", interrupt);
   try {

@@ -2,8 +2,8 @@
 import type { Command } from "commander";
 import pc from "picocolors";
 import type { RunEvent, Status } from "../report.ts";
-import { table } from "./output.ts";
 import { type CommonOptions, withRederive } from "./open.ts";
+import { table } from "./output.ts";
 
 export function addStatus(program: Command): void {
   program
@@ -62,7 +62,9 @@ export function statusLines(status: Status): string[] {
   }
   for (const check of status.failedChecks.slice(0, 10)) {
     const where = check.partition === null ? "" : ` ${check.partition}`;
-    lines.push(`  ${check.severity === "error" ? pc.red("check") : pc.yellow("warning")} ${check.dataset}${where} ${check.name}: ${check.evidence.message} (${check.failures})`);
+    lines.push(
+      `  ${check.severity === "error" ? pc.red("check") : pc.yellow("warning")} ${check.dataset}${where} ${check.name}: ${check.evidence.message} (${check.failures})`,
+    );
   }
   return [...lines, ...nextSteps(status)];
 }

@@ -1,8 +1,8 @@
 /** `rederive token`: API tokens for the server. */
-import { Option, type Command } from "commander";
-import { roles, type Role } from "../governance/roles.ts";
-import { table } from "./output.ts";
+import { type Command, Option } from "commander";
+import { type Role, roles } from "../governance/roles.ts";
 import { type CommonOptions, withRederive } from "./open.ts";
+import { table } from "./output.ts";
 
 interface TokenOptions extends CommonOptions {
   readonly role: Role;
@@ -33,7 +33,13 @@ export function addToken(program: Command): void {
       await withRederive(command.optsWithGlobals<CommonOptions>(), async ({ acting, output }) => {
         const tokens = await acting.tokens();
         output.data({ tokens });
-        const rows = tokens.map((row) => [row.id, row.name, row.role, row.prefix, row.revokedAt === null ? "valid" : "revoked"]);
+        const rows = tokens.map((row) => [
+          row.id,
+          row.name,
+          row.role,
+          row.prefix,
+          row.revokedAt === null ? "valid" : "revoked",
+        ]);
         for (const line of table(["id", "name", "role", "prefix", "state"], rows)) output.text(line);
       });
     });

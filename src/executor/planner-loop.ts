@@ -16,6 +16,7 @@ import type { Limits } from "../catalog/dataset.ts";
 import { resign, takeLead } from "../store/leaders.ts";
 import type { QueueLimit } from "../store/limits.ts";
 import { type RunningBackfill, runningBackfills } from "../store/release.ts";
+import { tendCandidates } from "./candidates.ts";
 import type { Delivery } from "./deliver.ts";
 import { applyLimits } from "./limits.ts";
 import { Loop } from "./loop.ts";
@@ -41,6 +42,8 @@ export interface PlannerOptions {
   readonly sweepMs?: number;
   /** Between two looks for lost workers. Default 500. */
   readonly recoverMs?: number;
+  /** Between two looks at candidate tables. Default 1,000. */
+  readonly tendMs?: number;
   /** Between two comparisons of limits. Default 1,000. */
   readonly limitsMs?: number;
   /** A backfill is held after so long without a worker that has its definitions. Default 60,000. */
@@ -144,6 +147,12 @@ export class PlannerLoop {
     const counts = { ...nothing, leads: true, backfills: backfills.length };
     counts.limits = await this.#every("limits", this.#options.limitsMs ?? 1_000, 0, () =>
       applyLimits(this.#options.delivery, this.#limits),
+    );
+    await this.#every(
+      "candidates",
+      this.#options.tendMs ?? 1_000,
+      undefined,
+      async () => void (await tendCandidates(database)),
     );
     if (backfills.length === 0) return { ...counts, ...(await this.#recover()) };
     const swept = await this.#sweep(backfills);

@@ -61,17 +61,31 @@ export async function insertBackfill(tx: Tx, row: NewBackfill): Promise<void> {
   await tx.query(
     `insert into rederive.backfill (id, plan_hash, decision, forecast, reason, environment, requested_by, traceparent)
      values ($1::text, $2::text, $3::text, $4::text::jsonb, $5::text, $6::text, $7::text, $8::text)`,
-    [row.id, row.planHash, row.decision, JSON.stringify(row.forecast), row.reason, row.environment, row.requestedBy, row.traceparent ?? null],
+    [
+      row.id,
+      row.planHash,
+      row.decision,
+      JSON.stringify(row.forecast),
+      row.reason,
+      row.environment,
+      row.requestedBy,
+      row.traceparent ?? null,
+    ],
   );
 }
 
 export async function readBackfill(tx: Tx, id: string): Promise<BackfillRow | undefined> {
-  const [row] = await tx.query<BackfillRow>(`select ${backfillColumns} from rederive.backfill where id = $1::text`, [id]);
+  const [row] = await tx.query<BackfillRow>(`select ${backfillColumns} from rederive.backfill where id = $1::text`, [
+    id,
+  ]);
   return row;
 }
 
 /** Newest first. */
-export async function listBackfills(tx: Tx, options: { limit: number; state?: BackfillState | undefined }): Promise<BackfillRow[]> {
+export async function listBackfills(
+  tx: Tx,
+  options: { limit: number; state?: BackfillState | undefined },
+): Promise<BackfillRow[]> {
   return tx.query<BackfillRow>(
     `select ${backfillColumns} from rederive.backfill
      where $1::text is null or state = $1::text
@@ -158,6 +172,17 @@ export async function releaseHolds(tx: Tx, backfill: string, accepted: boolean):
     [backfill, accepted],
   );
   return rows.map((row) => row.dataset);
+}
+
+/** Tables of backfills that came to their end and will not need them again, as far as they are still there. */
+export async function leftoverTables(tx: Tx): Promise<string[]> {
+  const rows = await tx.query<{ name: string }>(
+    `select t.name from rederive.backfill_dataset d
+     join rederive.backfill b on b.id = d.backfill
+     cross join lateral (values (d.candidate), (d.restore_point)) as t (name)
+     where b.state in ('cancelled', 'failed', 'finalized') and to_regclass(t.name) is not null`,
+  );
+  return rows.map((row) => row.name);
 }
 
 /** The decision that is stored; whoever acts on it recomputes its hash first. */

@@ -9,9 +9,9 @@
  * `codeLevel` at start and at each heartbeat, and stops with a message instead of working on a schema it misreads.
  */
 import { fileURLToPath } from "node:url";
+import { readMigrationFiles } from "drizzle-orm/migrator";
 import { drizzle } from "drizzle-orm/postgres-js";
 import { migrate as drizzleMigrate } from "drizzle-orm/postgres-js/migrator";
-import { readMigrationFiles } from "drizzle-orm/migrator";
 import postgres from "postgres";
 import { RederiveError } from "../errors.ts";
 import type { Tx } from "../tx.ts";

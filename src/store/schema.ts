@@ -343,4 +343,3 @@ export const apiToken = rederive.table(
   },
   (table) => [check("api_token_role", sql`${table.role} in ('viewer','operator','approver','admin')`)],
 );
-

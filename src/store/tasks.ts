@@ -19,17 +19,27 @@ export interface NewEdge {
 const chunkRows = 20_000;
 
 /** Inserts all tasks and edges; tasks that wait for nobody are ready at once. */
-export async function insertTasks(tx: Tx, backfill: string, tasks: readonly NewTask[], edges: readonly NewEdge[]): Promise<void> {
+export async function insertTasks(
+  tx: Tx,
+  backfill: string,
+  tasks: readonly NewTask[],
+  edges: readonly NewEdge[],
+): Promise<void> {
   for (const chunk of chunks(tasks)) {
     await tx.query(
       `insert into rederive.task (backfill, dataset, partition, rank, state)
        select $1::text, t.dataset, t.partition, t.rank, 'waiting'
        from unnest($2::text[], $3::int8[], $4::int8[]) as t (dataset, partition, rank)`,
-      [backfill, chunk.map((task) => task.dataset), chunk.map((task) => task.partition), chunk.map((task) => task.rank)],
+      [
+        backfill,
+        chunk.map((task) => task.dataset),
+        chunk.map((task) => task.partition),
+        chunk.map((task) => task.rank),
+      ],
     );
   }
-  // Fresh statistics, or the joins below are planned for an empty table.
-  await tx.query("analyze rederive.task (backfill, rank)");
+  // Fresh statistics, or the joins below, and the claims that follow, are planned for an empty table.
+  await tx.query("analyze rederive.task");
   for (const chunk of chunks(edges)) {
     await tx.query(
       `insert into rederive.edge (producer, consumer)
@@ -40,6 +50,7 @@ export async function insertTasks(tx: Tx, backfill: string, tasks: readonly NewT
       [backfill, chunk.map((edge) => edge.producer), chunk.map((edge) => edge.consumer)],
     );
   }
+  await tx.query("analyze rederive.edge");
   await tx.query(
     `update rederive.task t set state = 'ready'
      where t.backfill = $1::text and t.state = 'waiting'

@@ -40,7 +40,11 @@ export function wrongState(row: BackfillRow, act: string, possible: string): Red
 }
 
 function notFound(id: string): never {
-  throw new RederiveError("not_found", `there is no backfill ${JSON.stringify(id.slice(0, 80))}; "rederive status" lists them`, {
-    details: { backfill: id.slice(0, 80) },
-  });
+  throw new RederiveError(
+    "not_found",
+    `there is no backfill ${JSON.stringify(id.slice(0, 80))}; "rederive status" lists them`,
+    {
+      details: { backfill: id.slice(0, 80) },
+    },
+  );
 }

@@ -26,7 +26,11 @@ export interface RetryInput extends Reasoned {
 /** Nothing new starts; running tasks finish. */
 export async function pause(context: Context, id: string, input: Reasoned): Promise<void> {
   await act(context, id, "pause", input.reason, async (tx, row) => {
-    const moved = await moveBackfill(tx, { id, to: "paused", reason: `paused by ${context.actor.name}: ${input.reason}` });
+    const moved = await moveBackfill(tx, {
+      id,
+      to: "paused",
+      reason: `paused by ${context.actor.name}: ${input.reason}`,
+    });
     if (!moved) throw wrongState(row, "pause", "only a running backfill can be paused");
   });
 }
@@ -47,8 +51,13 @@ export async function resume(context: Context, id: string, input: Reasoned): Pro
 /** Gives it up. What is live stays as it is. */
 export async function cancel(context: Context, id: string, input: Reasoned): Promise<void> {
   await act(context, id, "cancel", input.reason, async (tx, row) => {
-    const moved = await moveBackfill(tx, { id, to: "cancelled", reason: `cancelled by ${context.actor.name}: ${input.reason}` });
-    if (!moved) throw wrongState(row, "cancel", "a promoted backfill is undone by rollback; a finished one stays as it is");
+    const moved = await moveBackfill(tx, {
+      id,
+      to: "cancelled",
+      reason: `cancelled by ${context.actor.name}: ${input.reason}`,
+    });
+    if (!moved)
+      throw wrongState(row, "cancel", "a promoted backfill is undone by rollback; a finished one stays as it is");
     const cancelled = await cancelTasks(tx, id);
     await endReservations(tx, id);
     return { tasks: cancelled };
@@ -71,7 +80,10 @@ export async function retry(context: Context, id: string, input: RetryInput): Pr
       alsoDone: partitions !== undefined,
     });
     if (retried === "running") {
-      throw new RederiveError("wrong_state", `tasks downstream are running on the old output; pause ${id}, wait for them, and retry again`);
+      throw new RederiveError(
+        "wrong_state",
+        `tasks downstream are running on the old output; pause ${id}, wait for them, and retry again`,
+      );
     }
     count = retried;
     await releaseHolds(tx, id, false);

@@ -67,7 +67,12 @@ async function pooling({ database }: Context): Promise<Finding> {
 async function migrations({ database }: Context): Promise<Finding> {
   const [applied, known] = [await appliedMigrations(database), knownMigrations()];
   if (applied >= known) return { check: "migrations", level: "ok", message: `${applied} of ${known} applied` };
-  return { check: "migrations", level: "error", message: `${applied} of ${known} applied`, remedy: "run: rederive migrate" };
+  return {
+    check: "migrations",
+    level: "error",
+    message: `${applied} of ${known} applied`,
+    remedy: "run: rederive migrate",
+  };
 }
 
 async function permissions({ database, catalog }: Context): Promise<Finding[]> {
@@ -110,7 +115,14 @@ async function redis({ settings, queues }: Context): Promise<Finding[]> {
   }
   const health = await queues.health();
   if (!health.reachable) {
-    return [{ check: "redis", level: "error", message: `not reachable: ${health.error ?? "no answer"}`, remedy: "start it, or correct REDIS_URL" }];
+    return [
+      {
+        check: "redis",
+        level: "error",
+        message: `not reachable: ${health.error ?? "no answer"}`,
+        remedy: "start it, or correct REDIS_URL",
+      },
+    ];
   }
   const warning = await checkRedis(settings.redisUrl, "development");
   const reached: Finding = { check: "redis", level: "ok", message: `answers in ${health.latencyMs.toFixed(1)} ms` };
@@ -143,7 +155,14 @@ async function tables({ database, catalog }: Context): Promise<Finding[]> {
     const warning = await partitionIndexWarning(database, dataset);
     if (warning === undefined) continue;
     const [message, remedy] = warning.split("; run: ");
-    findings.push({ check: "tables", level: "warn", message: message ?? warning, ...(remedy === undefined ? {} : { remedy }) });
+    findings.push({
+      check: "tables",
+      level: "warn",
+      message: message ?? warning,
+      ...(remedy === undefined ? {} : { remedy }),
+    });
   }
-  return findings.length > 0 ? findings : [{ check: "tables", level: "ok", message: "every partition column is indexed" }];
+  return findings.length > 0
+    ? findings
+    : [{ check: "tables", level: "ok", message: "every partition column is indexed" }];
 }

@@ -23,7 +23,12 @@ export async function limits(context: Context): Promise<LimitSetting[]> {
 }
 
 /** Takes effect at the planner loop's next turn and outlives Redis. */
-export async function setLimit(context: Context, name: string, input: LimitInput, reason: string): Promise<LimitSetting> {
+export async function setLimit(
+  context: Context,
+  name: string,
+  input: LimitInput,
+  reason: string,
+): Promise<LimitSetting> {
   if (reason.trim() === "") throw new RederiveError("usage", "a limit needs a reason, for the audit trail");
   const declared = limitsOf(context.catalog);
   const base = declared.find((limit) => limit.queue === queueOfName(name));
@@ -36,7 +41,12 @@ export async function setLimit(context: Context, name: string, input: LimitInput
       concurrency: input.concurrency === undefined ? current.concurrency : input.concurrency,
     };
     await writeLimit(tx, next, context.actor.name);
-    await appendAudit(tx, { actor: context.actor.name, act: "limit.set", reason, details: { from: current, to: next } });
+    await appendAudit(tx, {
+      actor: context.actor.name,
+      act: "limit.set",
+      reason,
+      details: { from: current, to: next },
+    });
     return next;
   });
   context.wake();

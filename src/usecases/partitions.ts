@@ -13,9 +13,13 @@ export function rangesOfChoice(catalog: Catalog, datasets: readonly string[], ch
   if (labels.length === 0) return rangesOf(choice as readonly Range[]);
   const [name] = datasets;
   if (name === undefined || datasets.length > 1) {
-    throw new RederiveError("usage", `partitions ${labels.slice(0, 3).join(", ")} were named; name exactly one dataset with them`);
+    throw new RederiveError(
+      "usage",
+      `partitions ${labels.slice(0, 3).join(", ")} were named; name exactly one dataset with them`,
+    );
   }
   const dataset = catalog.datasets.get(name);
-  if (!dataset) throw new RederiveError("not_found", `there is no dataset ${JSON.stringify(name.slice(0, 80))} in the catalog`);
+  if (!dataset)
+    throw new RederiveError("not_found", `there is no dataset ${JSON.stringify(name.slice(0, 80))} in the catalog`);
   return rangesOfOrdinals(labels.map((label) => parsePartition(dataset.partitions, label)));
 }

@@ -44,7 +44,9 @@ export interface PlanInput {
 /** Plans without storing. */
 export async function preview(context: Context, input: PlanInput): Promise<Plan> {
   const request = requestOf(context.catalog, input);
-  return withSpan("rederive plan", { "rederive.request": request.kind }, () => makePlan(context, request, input.reason));
+  return withSpan("rederive plan", { "rederive.request": request.kind }, () =>
+    makePlan(context, request, input.reason),
+  );
 }
 
 /** Plans and stores; the backfill is then `planned`. Returns its id with the plan. */
@@ -89,14 +91,19 @@ function requestOf(catalog: Catalog, input: PlanInput): PlanRequest {
   const datasets = input.datasets?.map((dataset) => (typeof dataset === "string" ? dataset : dataset.name));
   if (datasets === undefined || input.changes === true) {
     if (input.window !== undefined || input.partitions !== undefined) {
-      throw new RederiveError("usage", "a window or partitions belong to a request for datasets, not to a plan of changes");
+      throw new RederiveError(
+        "usage",
+        "a window or partitions belong to a request for datasets, not to a plan of changes",
+      );
     }
     return { kind: "changes", ...(datasets === undefined ? {} : { datasets }) };
   }
   return {
     kind: "datasets",
     datasets,
-    ...(input.window === undefined ? {} : { window: { from: timeText(input.window.from), to: timeText(input.window.to) } }),
+    ...(input.window === undefined
+      ? {}
+      : { window: { from: timeText(input.window.from), to: timeText(input.window.to) } }),
     ...(input.partitions === undefined ? {} : { partitions: rangesOfChoice(catalog, datasets, input.partitions) }),
   };
 }
@@ -148,7 +155,11 @@ async function extentsOfSources(tx: Tx, sources: readonly Source[]): Promise<Map
   return extents;
 }
 
-async function fingerprintsOf(context: Context, tx: Tx, derived: readonly Derived[]): Promise<Map<string, Fingerprints>> {
+async function fingerprintsOf(
+  context: Context,
+  tx: Tx,
+  derived: readonly Derived[],
+): Promise<Map<string, Fingerprints>> {
   const fingerprints = new Map<string, Fingerprints>();
   for (const dataset of derived) {
     const description = await describeTransform(tx, dataset);

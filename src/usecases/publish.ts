@@ -110,7 +110,11 @@ function attemptOptions(context: Context): { attempts: number; lockTimeoutMs: nu
   return { attempts: context.settings.promoteAttempts, lockTimeoutMs: context.settings.lockTimeoutMs };
 }
 
-async function counted(act: "promote" | "rollback", row: BackfillRow, work: () => Promise<MergeReport>): Promise<MergeReport> {
+async function counted(
+  act: "promote" | "rollback",
+  row: BackfillRow,
+  work: () => Promise<MergeReport>,
+): Promise<MergeReport> {
   try {
     const report = await withSpan(
       `rederive ${act}`,

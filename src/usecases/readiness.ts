@@ -1,7 +1,8 @@
 /** Whether this process can serve: what /readyz says. Never throws. */
+
+import type { Queues } from "../executor/queues.ts";
 import { checkSchema } from "../store/migrate.ts";
 import type { Database } from "../tx.ts";
-import type { Queues } from "../executor/queues.ts";
 
 export interface PartReadiness {
   readonly part: "postgres" | "migrations" | "redis";

@@ -52,7 +52,10 @@ export async function start(context: Context, id: string): Promise<void> {
 async function checkedDecision(context: Context, tx: Tx, row: BackfillRow): Promise<Decision> {
   const decision = decisionOf(row);
   if (hashOf(decision) !== row.planHash) {
-    throw new RederiveError("plan_stale", `the stored plan of ${row.id} does not have the hash ${row.planHash} any more; plan again`);
+    throw new RederiveError(
+      "plan_stale",
+      `the stored plan of ${row.id} does not have the hash ${row.planHash} any more; plan again`,
+    );
   }
   if (decision.environment !== context.settings.environment) {
     throw new RederiveError(

@@ -74,7 +74,16 @@ async function statusOf(tx: Tx, catalog: Catalog, row: BackfillRow): Promise<Sta
 }
 
 /** States in which a run has nothing more to do by itself. */
-const ends: readonly BackfillState[] = ["verified", "held", "promoted", "finalized", "rolled_back", "cancelled", "failed", "paused"];
+const ends: readonly BackfillState[] = [
+  "verified",
+  "held",
+  "promoted",
+  "finalized",
+  "rolled_back",
+  "cancelled",
+  "failed",
+  "paused",
+];
 
 export interface FollowOptions {
   readonly signal?: AbortSignal;

@@ -4,10 +4,10 @@
  */
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Derived } from "../catalog/dataset.ts";
+import type { BackfillState } from "../states.ts";
 import { appendAudit } from "../store/audit.ts";
 import { type BackfillDataset, lockBackfill, moveBackfill, readDatasets } from "../store/backfills.ts";
 import { clearCheckResults, holdDataset, insertCheckResults } from "../store/checks.ts";
-import type { BackfillState } from "../states.ts";
 import type { Database, Tx } from "../tx.ts";
 import { datasetProbes } from "../validation/implied.ts";
 import { judgeDataset, type Verdict } from "../validation/verdict.ts";
@@ -20,7 +20,11 @@ interface Judged {
 }
 
 /** Judges, records and moves the backfill to verified or held. Undefined where it is not running any more. */
-export async function verify(database: Database, catalog: Catalog, backfill: string): Promise<BackfillState | undefined> {
+export async function verify(
+  database: Database,
+  catalog: Catalog,
+  backfill: string,
+): Promise<BackfillState | undefined> {
   // The queries may be long, so they run outside of the transaction that locks the backfill's row.
   const judged = await judge(database, catalog, backfill);
   return database.transaction(async (tx) => {

@@ -50,6 +50,17 @@ export async function dropTable(tx: Tx, table: string): Promise<void> {
   await tx.query(`drop table if exists ${table}`);
 }
 
+/** Candidates that have grown by more than a fifth since Postgres last looked at them; quoted, qualified names. */
+export async function grownCandidates(tx: Tx): Promise<string[]> {
+  const rows = await tx.query<{ name: string }>(
+    `select format('%I.%I', s.schemaname, s.relname) as name
+       from pg_stat_user_tables s join pg_class c on c.oid = s.relid
+      where s.schemaname = $1::text and s.n_mod_since_analyze > 1000 + 0.2 * greatest(c.reltuples, 0)`,
+    [candidateSchema],
+  );
+  return rows.map((row) => row.name);
+}
+
 /** Tells the query planner what is in the table; run it as the candidate fills. */
 export async function analyzeTable(tx: Tx, table: string): Promise<void> {
   await tx.query(`analyze ${table}`);

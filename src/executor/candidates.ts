@@ -1,0 +1,27 @@
+/**
+ * Looks after candidate tables: has them analysed as they fill, much sooner than autovacuum would, because consumers are
+ * planned on them at once; and drops those of backfills that were given up.
+ */
+import { leftoverTables } from "../store/backfills.ts";
+import type { Database } from "../tx.ts";
+import { analyzeTable, dropTable, grownCandidates } from "../warehouse/candidate.ts";
+
+export interface Tended {
+  readonly analyzed: number;
+  readonly dropped: number;
+}
+
+/** One look. A table that somebody still works on is left for the next one. */
+export async function tendCandidates(database: Database): Promise<Tended> {
+  const grown = await grownCandidates(database);
+  for (const table of grown) await analyzeTable(database, table);
+  const leftovers = await leftoverTables(database);
+  for (const table of leftovers) {
+    await database.transaction(async (tx) => {
+      // An attempt that was cancelled may hold the table for a moment longer.
+      await tx.query("set local lock_timeout = '200ms'");
+      await dropTable(tx, table);
+    });
+  }
+  return { analyzed: grown.length, dropped: leftovers.length };
+}
