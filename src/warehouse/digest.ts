@@ -30,6 +30,11 @@ export function exactExpression(column: Pick<LiveColumn, "name" | "type">, alias
   return isExact(column.type) ? reference : `(${reference})::text collate "C"`;
 }
 
+/** Types that Postgres can hash in every supported version, in agreement with their own equality. */
+export function isHashable(type: string): boolean {
+  return isExact(type) || /^(text|numeric|character varying)(\(.*\))?$/.test(type);
+}
+
 /** `timestamp(3) without time zone` is as exact as the type without its precision. */
 function isExact(type: string): boolean {
   return exactTypes.has(type.replace(/\(\d+\)/, ""));

@@ -5,10 +5,10 @@
 import type { Derived } from "../catalog/dataset.ts";
 import type { Binding } from "./bind.ts";
 import type { LiveColumn } from "./columns.ts";
-import { contentHash } from "./digest.ts";
+import { contentHash, isHashable } from "./digest.ts";
 import { predicateOf } from "./predicate.ts";
 import type { Failure, Probe } from "./probe.ts";
-import { identifiers } from "./quote.ts";
+import { identifier, identifiers } from "./quote.ts";
 
 /** Everything that the computation of one partition needs; a plain value. */
 export interface TaskSpec {
@@ -64,12 +64,28 @@ function failuresOf(spec: TaskSpec, probe: Probe): string {
     case "outside":
       return `(count(*) filter (where (${partitionOf(spec)}) is not true))::text`;
     case "unique":
-      return `(select coalesce(sum(repeats - 1), 0) from (${repeated("candidate", probe.columns)}) as keys)::text`;
+      return `(${surplus(spec, probe.columns)})::text`;
     case "aggregate":
       return `(${probe.failures})::text`;
     case "statement":
       return `(select count(*) from (${probe.statement}\n) as failing)::text`;
   }
+}
+
+/**
+ * Rows beyond the first of each value. Equal values have equal hashes, so as many hashes as rows prove that there are
+ * none, in the scan that is made anyway; only otherwise does Postgres come to the query that counts them exactly.
+ */
+function surplus(spec: TaskSpec, columns: readonly string[]): string {
+  const [only, ...others] = columns.map(identifier);
+  if (others.length === 0) return `count(${only}) - count(distinct ${only})`;
+  const exact = `(select coalesce(sum(repeats - 1), 0) from (${repeated("candidate", columns)}) as keys)`;
+  if (!columns.every((name) => spec.columns.some((column) => column.name === name && isHashable(column.type))))
+    return exact;
+  const names = identifiers(columns);
+  const present = `filter (where (${names}) is not null)`;
+  const hashes = `count(distinct hash_record_extended(row(${names}), 0)) ${present}`;
+  return `case when count(*) ${present} = ${hashes} then 0 else ${exact} end`;
 }
 
 /** Values that more than one row has, and how many rows have them. Nulls are no value, as in a unique index. */
