@@ -67,7 +67,7 @@ export async function markLaterWrites(tx: Tx, undo: Undo): Promise<LaterRows> {
                           else l.ctid is null or ${ownedDiffers(target, "l", "c")} end
      )`,
   );
-  if (undo.wasEmpty.length > 0) await noteLaterInEmpty(tx, undo);
+  if (undo.wasEmpty.length > 0) await inBulk(tx, () => noteLaterInEmpty(tx, undo));
   return readLater(tx, target);
 }
 
@@ -101,9 +101,11 @@ export async function undoInserts(tx: Tx, undo: Undo): Promise<number> {
      where ${chosen(undo)} and r.${op} = 'insert' and ${sameKey(target, "l", "r")} returning 1`,
   );
   if (undo.wasEmpty.length === 0) return noted;
-  const inEmpty = await countWritten(
-    tx,
-    `delete from ${target.table} l using ${target.candidate} c where ${insertedIntoEmpty(undo)} returning 1`,
+  const inEmpty = await inBulk(tx, () =>
+    countWritten(
+      tx,
+      `delete from ${target.table} l using ${target.candidate} c where ${insertedIntoEmpty(undo)} returning 1`,
+    ),
   );
   return noted + inEmpty;
 }
@@ -144,7 +146,7 @@ export async function verifyUndo(tx: Tx, undo: Undo): Promise<void> {
        when 'update' then l.ctid is null or ${ownedDiffers(target, "l", "r")}
        else l.ctid is null or ${differs(target, target.stored, "l", "r")} end`,
   );
-  const left = undo.wasEmpty.length === 0 ? 0 : await countLeftInEmpty(tx, undo);
+  const left = undo.wasEmpty.length === 0 ? 0 : await inBulk(tx, () => countLeftInEmpty(tx, undo));
   const wrong = (row?.count ?? 0) + left;
   if (wrong === 0) return;
   throw new RederiveError(
@@ -192,6 +194,14 @@ async function countLeftInEmpty(tx: Tx, undo: Undo): Promise<number> {
     `select count(*)::float8 as count from ${undo.target.table} l, ${undo.target.candidate} c where ${insertedIntoEmpty(undo)}`,
   );
   return row?.count ?? 0;
+}
+
+/** Ranges that were empty are joined as a whole; statistics of just before the promotion would suggest row by row. */
+async function inBulk<Result>(tx: Tx, work: () => Promise<Result>): Promise<Result> {
+  await tx.query("set local enable_nestloop = off");
+  const result = await work();
+  await tx.query("set local enable_nestloop = on");
+  return result;
 }
 
 async function readLater(tx: Tx, target: Target): Promise<LaterRows> {
