@@ -35,9 +35,12 @@ import { checkSchema, migrate } from "./store/migrate.ts";
 import { checkReachable, openDatabase } from "./store/postgres.ts";
 import type { TokenRow } from "./store/tokens.ts";
 import type { Logger } from "./telemetry/log.ts";
+import type { FleetSample } from "./telemetry/metrics.ts";
+import { tracedDatabase } from "./telemetry/sql.ts";
 import type { Database } from "./tx.ts";
 import type { Context } from "./usecases/context.ts";
 import { doctor } from "./usecases/doctor.ts";
+import { fleetSample } from "./usecases/fleet.ts";
 import { type LimitInput, limits, setLimit } from "./usecases/limit.ts";
 import { openBackfill, type PlanInput, plan, preview } from "./usecases/plan.ts";
 import { type PartReadiness, readiness } from "./usecases/readiness.ts";
@@ -47,7 +50,7 @@ import { verify } from "./usecases/verify.ts";
 export interface RederiveOptions {
   /** Default: silence. */
   readonly log?: Logger | undefined;
-  /** Do not look at the control schema while opening, so that `doctor` can say what is wrong with it. Default false. */
+  /** Look neither at the control schema nor at the lock file while opening, so that `doctor` can. Default false. */
   readonly unchecked?: boolean;
 }
 
@@ -62,7 +65,7 @@ export async function createRederive(config: Config, options: RederiveOptions = 
   if (settings.redisUrl === undefined && settings.environment === "production") {
     throw new RederiveError("configuration", "production needs REDIS_URL, a Redis with maxmemory-policy noeviction");
   }
-  const database = openDatabase(databaseUrl, { max: settings.controlConnections });
+  const database = tracedDatabase(openDatabase(databaseUrl, { max: settings.controlConnections }));
   try {
     await checkReachable(database, databaseUrl);
     if (options.unchecked !== true) {
@@ -84,7 +87,7 @@ export async function createRederive(config: Config, options: RederiveOptions = 
       catalog,
       database,
       queues,
-      lock: readLock(settings, catalog),
+      lock: readLock(settings, catalog, options.unchecked === true),
       log: options.log,
     });
   } catch (error) {
@@ -146,6 +149,11 @@ export class Rederive implements AsyncDisposable {
   /** The actor of an API token; undefined where it is unknown, expired or revoked. */
   async authenticate(token: string): Promise<Actor | undefined> {
     return authenticate(this.#parts.database, token);
+  }
+
+  /** Tasks by state and jobs by queue, for metrics. */
+  async fleet(): Promise<FleetSample> {
+    return fleetSample(this.#parts.database, this.queues);
   }
 
   /** What /readyz says. Never rejects for a part that is away. */
@@ -307,11 +315,12 @@ async function warnAboutRedis(settings: Settings, log: Logger | undefined): Prom
 }
 
 /** The lock is needed only for `map` datasets, and then it must name them all. */
-function readLock(settings: Settings, catalog: Catalog): LockFile | undefined {
+function readLock(settings: Settings, catalog: Catalog, unchecked: boolean): LockFile | undefined {
   const hasMaps = [...catalog.datasets.values()].some(
     (dataset) => dataset.kind === "derived" && dataset.transform.kind === "map",
   );
   if (!hasMaps) return undefined;
+  if (unchecked) return undefined;
   const lock = parseLockFile(settings.lockFile);
   requireLock(catalog, lock);
   return lockedHashes(lock);

@@ -1,6 +1,7 @@
 /** Exit codes, and how an error is said on the terminal. */
 import { type ErrorCode, isRederiveError, messageOf } from "../errors.ts";
 import type { BackfillState } from "../states.ts";
+import { Interrupted } from "./interrupt.ts";
 
 export const exitCodes = {
   done: 0,
@@ -42,6 +43,7 @@ const byCode: Readonly<Record<ErrorCode, number>> = {
 };
 
 export function exitCodeOf(error: unknown): number {
+  if (error instanceof Interrupted) return error.exitCode;
   return isRederiveError(error) ? byCode[error.code] : exitCodes.unexpected;
 }
 
@@ -70,5 +72,6 @@ export function exitCodeOfState(state: BackfillState): number {
 /** What went wrong, in one block; unexpected errors keep their stack, expected ones are for people. */
 export function describeError(error: unknown): string {
   if (isRederiveError(error)) return `rederive: ${error.message} [${error.code}]`;
+  if (error instanceof Interrupted) return `rederive: ${error.message}`;
   return `rederive: unexpected error: ${error instanceof Error ? (error.stack ?? error.message) : messageOf(error)}`;
 }

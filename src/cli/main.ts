@@ -12,6 +12,7 @@ import { addGraph } from "./graph.ts";
 import { addInit } from "./init.ts";
 import { addLimit } from "./limit.ts";
 import { addMigrate } from "./migrate.ts";
+import { outliveReaders } from "./output.ts";
 import { addPlan } from "./plan.ts";
 import { addProcesses } from "./processes.ts";
 import { addPromote, addRollback } from "./publish.ts";
@@ -56,6 +57,7 @@ function createProgram(): Command {
   return program;
 }
 
+outliveReaders([process.stdout, process.stderr]);
 try {
   await createProgram().parseAsync();
 } catch (error) {

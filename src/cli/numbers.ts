@@ -1,15 +1,12 @@
 /** Parsers of numeric options. */
-import { RederiveError } from "../errors.ts";
+import { InvalidArgumentError } from "commander";
 
 /** A whole number within bounds. */
 export function wholeNumber(minimum: number, maximum: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (Number.isInteger(value) && value >= minimum && value <= maximum) return value;
-    throw new RederiveError(
-      "usage",
-      `expected a whole number from ${minimum} to ${maximum}, got ${JSON.stringify(text)}`,
-    );
+    throw new InvalidArgumentError(`Expected a whole number from ${minimum} to ${maximum}.`);
   };
 }
 
@@ -21,5 +18,5 @@ export function rate(text: string): { max: number; perMs: number } {
   const max = Number(match?.[1] ?? 0);
   const perMs = match?.[2] === undefined ? (periods[match?.[3] ?? ""] ?? 0) : Number(match[2]);
   if (max > 0 && perMs > 0) return { max, perMs };
-  throw new RederiveError("usage", `expected a rate such as 50/s, 600/m or 5/100ms, got ${JSON.stringify(text)}`);
+  throw new InvalidArgumentError("Expected a rate such as 50/s, 600/m or 5/100ms.");
 }

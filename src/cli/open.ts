@@ -77,10 +77,10 @@ function logFor({ role }: OpenOptions): Logger | undefined {
   return createLog({ name: role, level: logLevelFrom(role === "dev" ? "warn" : "info") });
 }
 
-async function telemetryFor({ role = "cli" }: OpenOptions): Promise<Telemetry & AsyncDisposable> {
+async function telemetryFor({ role }: OpenOptions): Promise<Telemetry & AsyncDisposable> {
   const telemetry = await startTelemetry({
     serviceName: "rederive",
-    role: role === "dev" ? "web" : role,
+    role: role === undefined ? "cli" : role === "dev" ? "web" : role,
     variables: telemetryVariables(),
   });
   return { ...telemetry, [Symbol.asyncDispose]: () => telemetry.shutdown() };

@@ -1,6 +1,9 @@
 /** Data goes to stdout, and with --json nothing else does; progress and notes go to stderr. */
 import pc from "picocolors";
 
+/** Colours on a terminal alone, and not where NO_COLOR is set; CI systems set variables that would colour a pipe. */
+export const colors = pc.createColors(pc.isColorSupported && process.stdout.isTTY === true);
+
 export interface Output {
   readonly json: boolean;
   /** One JSON object on a line, with --json only. */
@@ -16,6 +19,18 @@ export interface Output {
 }
 
 const quietMs = 2_000;
+
+/**
+ * A reader that has seen enough (`rederive status | head`) closes the pipe. What is still to be said then goes nowhere,
+ * and the command goes on to its end: its work does not depend on who listens.
+ */
+export function outliveReaders(streams: readonly NodeJS.WriteStream[]): void {
+  for (const stream of streams) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error;
+    });
+  }
+}
 
 export function createOutput(json: boolean): Output {
   let open = false;
@@ -60,5 +75,5 @@ export function table(header: readonly string[], rows: readonly (readonly (strin
       .map((cell, index) => (numeric[index] ? cell.padStart(widths[index] ?? 0) : cell.padEnd(widths[index] ?? 0)))
       .join("  ")
       .trimEnd();
-  return [pc.bold(line(header)), ...cells.map(line)];
+  return [colors.bold(line(header)), ...cells.map(line)];
 }

@@ -1,12 +1,16 @@
 /** `rederive plan`: what would be recomputed, and why. Stores the plan, so that it can be reviewed and run. */
 import type { Command } from "commander";
+import { resolveSettings } from "../config.ts";
 import { RederiveError } from "../errors.ts";
 import { recomputeSteps } from "../plan.ts";
 import { explainPlan } from "../planner/explain.ts";
 import { stepsReport } from "../planner/report.ts";
 import type { PlanInput } from "../usecases/plan.ts";
 import { exitCodes } from "./exit.ts";
-import { type CommonOptions, withRederive } from "./open.ts";
+import { loadConfig } from "./load-config.ts";
+import { lockNote, writeLock } from "./lock.ts";
+import { type CommonOptions, type Opened, withRederive } from "./open.ts";
+import { createOutput } from "./output.ts";
 
 export interface PlanOptions extends CommonOptions {
   readonly from?: string;
@@ -14,6 +18,7 @@ export interface PlanOptions extends CommonOptions {
   readonly partitions?: string;
   readonly reason?: string;
   readonly check?: boolean;
+  readonly updateLock?: boolean;
 }
 
 export function addPlan(program: Command): void {
@@ -26,14 +31,25 @@ export function addPlan(program: Command): void {
     .option("--partitions <labels>", "partitions instead of a window, comma-separated")
     .option("--reason <text>", "why; it is part of the plan and of the audit trail")
     .option("--check", "store nothing; exit 6 when something would be recomputed")
+    .option("--update-lock", "only write rederive.lock.json, the hashes of map functions; needs no database")
     .action(async (datasets: string[], _options: unknown, command: Command) => {
-      await planCommand(datasets, command.optsWithGlobals());
+      const options = command.optsWithGlobals<PlanOptions>();
+      await (options.updateLock === true ? updateLock(options) : planCommand(datasets, options));
     });
 }
 
+async function updateLock(options: PlanOptions): Promise<void> {
+  const output = createOutput(options.json === true);
+  const { config, path } = await loadConfig(options.config);
+  const { settings, catalog } = resolveSettings(config);
+  const changed = await writeLock(settings, catalog, settings.catalogFile ?? path);
+  output.data({ lockFile: settings.lockFile, changed });
+  output.text(lockNote(settings, changed));
+}
+
 async function planCommand(datasets: readonly string[], options: PlanOptions): Promise<void> {
-  await withRederive(options, async ({ acting, rederive, output }) => {
-    const input = planInputOf(datasets, options);
+  const input = planInputOf(datasets, options);
+  const work = async ({ acting, rederive, output }: Opened): Promise<void> => {
     if (options.check === true) {
       const plan = await acting.preview(input);
       output.data(stepsReport(rederive.catalog, plan, { backfill: null, state: "preview" }));
@@ -46,7 +62,8 @@ async function planCommand(datasets: readonly string[], options: PlanOptions): P
     for (const line of explainPlan(rederive.catalog, backfill.plan)) output.text(line);
     output.text("");
     output.text(`stored as ${backfill.id}; run it with: rederive run ${backfill.id}`);
-  });
+  };
+  await withRederive(options, work, { lock: options.check === true ? "compare" : "refresh" });
 }
 
 /** Options and arguments as a request. */

@@ -8,6 +8,7 @@ import { RederiveError } from "../errors.ts";
 import type { RunEvent, Status } from "../report.ts";
 import { finishedEvent } from "../usecases/status.ts";
 import { exitCodeOfState } from "./exit.ts";
+import { interruptible } from "./interrupt.ts";
 import { wholeNumber } from "./numbers.ts";
 import { type CommonOptions, type Opened, withRederive } from "./open.ts";
 import { type PlanOptions, planInputOf } from "./plan.ts";
@@ -28,7 +29,7 @@ export function addRun(program: Command): void {
     .option("--detach", "start it and return at once")
     .action(async (id: string | undefined, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<RunOptions>();
-      await withRederive(options, (opened) => runCommand(id, options, opened));
+      await withRederive(options, (opened) => runCommand(id, options, opened), { lock: "refresh" });
     });
 }
 
@@ -48,40 +49,37 @@ async function runCommand(id: string | undefined, options: RunOptions, opened: O
     output.text(`${backfill.id} is running; follow it with: rederive status ${backfill.id}`);
     return;
   }
-  await using work = await startWork(options, opened);
+  await using work = await startWork(backfill.id, options, opened);
   if (work.warning !== undefined) output.note(work.warning);
-  const stop = new AbortController();
-  const interrupt = (): void =>
-    stop.abort(new RederiveError("usage", `stopped following; ${backfill.id} goes on with the fleet`));
-  process.once("SIGINT", interrupt);
-  process.once("SIGTERM", interrupt);
-  try {
-    const status = await backfill.finished({ signal: stop.signal, onProgress: (event) => show(event, opened) });
-    output.endProgress();
-    report(status, opened);
-  } finally {
-    process.removeListener("SIGINT", interrupt);
-    process.removeListener("SIGTERM", interrupt);
-  }
+  const onInterrupt = (): void => output.note("stopping; press Ctrl-C again to end at once");
+  const status = await interruptible({ message: work.interrupted, onInterrupt }, (signal) =>
+    backfill.finished({ signal, onProgress: (event) => show(event, opened) }),
+  );
+  output.endProgress();
+  report(status, opened);
 }
 
 interface Work extends AsyncDisposable {
   readonly warning: string | undefined;
+  /** What Ctrl-C leaves behind. */
+  readonly interrupted: string;
 }
 
 /** Workers and a planner in this process, where asked for or where there can be no fleet. */
-async function startWork(options: RunOptions, { rederive, acting }: Opened): Promise<Work> {
+async function startWork(id: string, options: RunOptions, { rederive, acting }: Opened): Promise<Work> {
   const count = options.workers ?? (rederive.settings.embedded ? 2 : 0);
   if (count === 0) {
     const [latest] = await acting.backfills({ limit: 1 });
     const alone = latest?.workers === 0;
     const warning = alone ? "no worker is running; start some with: rederive worker (and rederive planner)" : undefined;
-    return { warning, [Symbol.asyncDispose]: async () => {} };
+    const interrupted = `stopped following; ${id} goes on with the fleet`;
+    return { warning, interrupted, [Symbol.asyncDispose]: async () => {} };
   }
   const planner = rederive.startPlanner();
   const worker = await rederive.startWorker({ concurrency: count });
   return {
     warning: undefined,
+    interrupted: `stopped; running tasks were let finish, and "rederive run ${id}" goes on from here`,
     [Symbol.asyncDispose]: async () => {
       await worker.stop();
       await planner.stop();

@@ -1,9 +1,8 @@
 /** `rederive status`: one backfill, or the latest ones. */
 import type { Command } from "commander";
-import pc from "picocolors";
 import type { RunEvent, Status } from "../report.ts";
 import { type CommonOptions, withRederive } from "./open.ts";
-import { table } from "./output.ts";
+import { colors, table } from "./output.ts";
 
 export function addStatus(program: Command): void {
   program
@@ -43,7 +42,7 @@ function listLines(backfills: readonly Status[]): string[] {
 /** A status as lines for people. */
 export function statusLines(status: Status): string[] {
   const lines = [
-    `${pc.bold(status.backfill)} ${stateText(status.state)}${status.stateReason === null ? "" : `: ${status.stateReason}`}`,
+    `${colors.bold(status.backfill)} ${stateText(status.state)}${status.stateReason === null ? "" : `: ${status.stateReason}`}`,
     `  ${status.reason} (asked for by ${status.requestedBy}), ${status.seconds.toFixed(1)} s, ${status.workers} worker${status.workers === 1 ? "" : "s"} alive`,
     ...table(
       ["  dataset", "done", "running", "left", "failed", "rows"],
@@ -58,12 +57,12 @@ export function statusLines(status: Status): string[] {
     ),
   ];
   for (const trouble of status.troubles.slice(0, 10)) {
-    lines.push(`  ${pc.red(trouble.state)} ${trouble.dataset} ${trouble.partition}: ${trouble.error.message}`);
+    lines.push(`  ${colors.red(trouble.state)} ${trouble.dataset} ${trouble.partition}: ${trouble.error.message}`);
   }
   for (const check of status.failedChecks.slice(0, 10)) {
     const where = check.partition === null ? "" : ` ${check.partition}`;
     lines.push(
-      `  ${check.severity === "error" ? pc.red("check") : pc.yellow("warning")} ${check.dataset}${where} ${check.name}: ${check.evidence.message} (${check.failures})`,
+      `  ${check.severity === "error" ? colors.red("check") : colors.yellow("warning")} ${check.dataset}${where} ${check.name}: ${check.evidence.message} (${check.failures})`,
     );
   }
   return [...lines, ...nextSteps(status)];
@@ -109,7 +108,7 @@ export function progressLine(event: Extract<RunEvent, { event: "progress" }>): s
 }
 
 function stateText(state: Status["state"]): string {
-  if (state === "verified" || state === "promoted" || state === "finalized") return pc.green(state);
-  if (state === "held" || state === "failed" || state === "cancelled") return pc.red(state);
+  if (state === "verified" || state === "promoted" || state === "finalized") return colors.green(state);
+  if (state === "held" || state === "failed" || state === "cancelled") return colors.red(state);
   return state;
 }

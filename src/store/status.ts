@@ -45,6 +45,17 @@ export async function checkSummary(
   );
 }
 
+/** Tasks of backfills that are not over, by state; states without tasks are left out. */
+export async function openTasksByState(tx: Tx): Promise<Record<string, number>> {
+  const rows = await tx.query<{ state: string; count: number }>(
+    `select t.state, count(*)::float8 as count
+     from rederive.task t join rederive.backfill b on b.id = t.backfill
+     where b.state in ('running', 'paused', 'held', 'verified', 'promoting')
+     group by t.state`,
+  );
+  return Object.fromEntries(rows.map((row) => [row.state, row.count]));
+}
+
 /** Processes of a kind whose lease has not run out. */
 export async function liveProcesses(tx: Tx, kind: string): Promise<number> {
   const [row] = await tx.query<{ count: number }>(
