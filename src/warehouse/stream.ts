@@ -12,9 +12,11 @@
 import { once } from "node:events";
 import { addAbortSignal, type Readable, type Writable } from "node:stream";
 import { finished } from "node:stream/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { MapContext, MapTransform } from "../catalog/dataset.ts";
 import { labelOf } from "../catalog/scheme.ts";
 import { RederiveError, sqlState } from "../errors.ts";
+import type { Tx } from "../tx.ts";
 import { bindInputs } from "./bind.ts";
 import { type RowDecoder, rowDecoder } from "./decode.ts";
 import { type RowEncoder, rowEncoder } from "./encode.ts";
@@ -139,6 +141,8 @@ async function transfer(source: Readable, target: Writable, lines: Lines, stop: 
   for await (const chunk of addAbortSignal(signal, source)) {
     const text = translated(lines, chunk as Buffer, stop);
     if (text !== "" && !target.write(text)) await once(target, "drain", { signal });
+    // Postgres sends faster than rows are mapped, so without a pause here timers (the lease!) would wait for seconds.
+    await nextTurn();
     signal.throwIfAborted();
   }
   target.end();
@@ -166,13 +170,7 @@ async function giveUp(target: Writable): Promise<void> {
 
 /** Counts, hashes and checks what is in the partition now. What was sent and is not there lies outside of it. */
 async function measureMap(session: Session, spec: TaskSpec, read: number, written: number): Promise<Measured> {
-  const inputs = bindInputs(spec.derived, spec.bindings);
-  const parts = [
-    ...(inputs === "" ? [] : [inputs]),
-    `candidate as not materialized (select ${ownedList(spec)} from ${spec.candidate} where ${partitionOf(spec)})`,
-  ];
-  const [row] = await session.query<{ measured: (string | null)[] }>(`with ${parts.join(",\n")}\n${measurement(spec)}`);
-  const measured = measuredOf(spec, (row as { measured: (string | null)[] }).measured, read);
+  const measured = await measureCandidate(session, spec, read);
   const outside = written - measured.rowsWritten;
   if (outside < 0) {
     throw new RederiveError(
@@ -219,4 +217,15 @@ function refusedByPostgres(spec: TaskSpec, error: unknown): unknown {
   return new RederiveError("transform_failed", `map of ${dataset} returned ${what} that Postgres refuses (${state})`, {
     details: { dataset, column: column?.name ?? null, sqlState: state },
   });
+}
+
+/** Counts, hashes and checks what the candidate has in the task's partition. */
+export async function measureCandidate(tx: Tx, spec: TaskSpec, rowsRead: number | null): Promise<Measured> {
+  const inputs = bindInputs(spec.derived, spec.bindings);
+  const parts = [
+    ...(inputs === "" ? [] : [inputs]),
+    `candidate as not materialized (select ${ownedList(spec)} from ${spec.candidate} where ${partitionOf(spec)})`,
+  ];
+  const [row] = await tx.query<{ measured: (string | null)[] }>(`with ${parts.join(",\n")}\n${measurement(spec)}`);
+  return measuredOf(spec, (row as { measured: (string | null)[] }).measured, rowsRead);
 }
