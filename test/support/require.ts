@@ -1,0 +1,39 @@
+/**
+ * What a suite needs of the machine. Where it is missing the suite is skipped with one line, unless REDERIVE_REQUIRE
+ * names it (`redis,chromium`, as CI does): then the suite runs, and fails.
+ */
+import { existsSync } from "node:fs";
+import { inject } from "vitest";
+import { canStartRedis, hasRedis } from "./redis.ts";
+
+export type Need = "redis" | "own-redis" | "chromium";
+
+export const chromiumPath = "/usr/bin/chromium";
+
+/** For `describe.skipIf(lacks("redis"))`. */
+export function lacks(...needs: readonly Need[]): boolean {
+  const missing = needs.filter((need) => !isThere(need) && !required(need));
+  if (missing.length > 0) console.warn(`skipped: there is no ${missing.map((need) => advice[need]).join(" and no ")}`);
+  return missing.length > 0;
+}
+
+/** REDIS_URL for child processes: empty where the queues shall live in Postgres. */
+export function redisUrlIfAny(): string {
+  return inject("redisUrl");
+}
+
+const advice: Readonly<Record<Need, string>> = {
+  redis: "Redis (set REDIS_URL, or put redis-server or valkey-server on the PATH)",
+  "own-redis": "redis-server or valkey-server on the PATH",
+  chromium: `chromium at ${chromiumPath}`,
+};
+
+function isThere(need: Need): boolean {
+  if (need === "redis") return hasRedis();
+  return need === "own-redis" ? canStartRedis() : existsSync(chromiumPath);
+}
+
+function required(need: Need): boolean {
+  const names = (process.env["REDERIVE_REQUIRE"] ?? "").split(",").map((name) => name.trim());
+  return names.includes(need === "own-redis" ? "redis" : need);
+}
