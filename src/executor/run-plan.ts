@@ -16,7 +16,6 @@ import { taskProbes } from "../validation/compile.ts";
 import type { Binding } from "../warehouse/bind.ts";
 import { type LiveColumn, liveColumns, ownedOf } from "../warehouse/columns.ts";
 import { liveConstraints } from "../warehouse/constraints.ts";
-import { extentOf } from "../warehouse/extent.ts";
 import type { Probe } from "../warehouse/probe.ts";
 import { pins } from "../warehouse/session.ts";
 
@@ -39,7 +38,7 @@ export interface RunDataset {
   readonly candidate: string;
   readonly columns: readonly LiveColumn[];
   readonly probes: readonly Probe[];
-  /** What exists of each input, for the mappings that read all of it. */
+  /** What exists of each derived input, for the mappings that read all of it. */
   readonly extents: ReadonlyMap<string, Ranges>;
 }
 
@@ -80,20 +79,15 @@ export class RunPlans {
     }
     const columns = ownedOf(derived, await liveColumns(database, derived));
     const probes = taskProbes(derived, columns, await liveConstraints(database, derived));
-    const extents = await this.#extents(plan, derived);
+    const extents = extentsOf(plan, derived);
     return { derived, step, candidate, columns, probes, extents };
   }
+}
 
-  /** A source is in no step of the plan, so its extent is asked for, and only where a mapping reads all of it. */
-  async #extents(plan: RunPlan, derived: Derived): Promise<ReadonlyMap<string, Ranges>> {
-    const extents = new Map<string, Ranges>();
-    for (const { dataset, mapping } of derived.inputs) {
-      if (mapping.kind !== "all" && derived.partitions.kind !== "whole") continue;
-      const extent = dataset.kind === "source" ? await extentOf(this.#database, dataset) : plan.known.get(dataset.name);
-      extents.set(dataset.name, extent ?? noRanges);
-    }
-    return extents;
-  }
+/** What a task that reads all of a derived input reads: the partitions that the plan recomputes or reuses. */
+function extentsOf(plan: RunPlan, derived: Derived): ReadonlyMap<string, Ranges> {
+  const read = derived.inputs.map(({ dataset }) => [dataset.name, plan.known.get(dataset.name) ?? noRanges] as const);
+  return new Map(read);
 }
 
 /** Where the rows of each input come from for one partition. */
@@ -104,7 +98,11 @@ export function bindingsOf(plan: RunPlan, dataset: RunDataset, ordinal: number):
     const edge = { consumer: derived.partitions, input: partitions, mapping: input.mapping };
     const reads = upstreamOf(edge, [[ordinal, ordinal + 1]], dataset.extents.get(name) ?? noRanges);
     const recomputed = intersect(reads, plan.steps.get(name)?.partitions ?? noRanges);
-    return { input, recomputed, candidate: plan.candidates.get(name) ?? "", live: subtract(reads, recomputed) };
+    const candidate = plan.candidates.get(name) ?? "";
+    // A source is in no step of the plan, so its extent is unknown here, and it grows while the backfill runs.
+    const everything =
+      input.dataset.kind === "source" && (input.mapping.kind === "all" || derived.partitions.kind === "whole");
+    return { input, recomputed, candidate, live: subtract(reads, recomputed), everything };
   });
 }
 

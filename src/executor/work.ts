@@ -19,7 +19,7 @@ import { computeSelect } from "../warehouse/compute.ts";
 import { hashAlgorithm } from "../warehouse/digest.ts";
 import type { Measured, TaskSpec } from "../warehouse/measure.ts";
 import type { Session } from "../warehouse/session.ts";
-import { computeMap } from "../warehouse/stream.ts";
+import { computeMap, measureCandidate } from "../warehouse/stream.ts";
 import { isConflict } from "./classify.ts";
 import type { Lane } from "./lane.ts";
 import { standing, type TaskOutcome, type TaskRef } from "./outcome.ts";
@@ -69,9 +69,10 @@ export async function work(attempt: Attempt): Promise<TaskOutcome> {
 }
 
 async function workOnce(attempt: Attempt): Promise<TaskOutcome> {
-  const measured = await withSpan("compute", {}, () => compute(attempt));
+  const computed = await withSpan("compute", {}, () => compute(attempt));
   await attempt.at("computed");
-  const held = await recordVerdict(attempt, measured);
+  const held = await recordVerdict(attempt, computed);
+  const measured = await remeasured(attempt, computed);
   const finished = await withSpan("finish", {}, () => finish(attempt, measured));
   if (finished === undefined) {
     await attempt.session.query("rollback");
@@ -113,6 +114,16 @@ async function recordVerdict({ ref, session, spec }: Attempt, measured: Measured
   const reason = `${labelOf(spec.derived.partitions, spec.ordinal)}: ${hold}`;
   await holdDataset(session, { backfill: ref.backfill, dataset: ref.dataset, reason });
   return true;
+}
+
+/**
+ * The stamp must tell what is committed: rows outside of the partition were removed by the verdict, so count and hash
+ * are taken again; what failed stays on record as it was found.
+ */
+async function remeasured({ session, spec }: Attempt, computed: Measured): Promise<Measured> {
+  if (!computed.failures.some(({ probe }) => probe.kind === "outside")) return computed;
+  const { rowsWritten, outputHash } = await measureCandidate(session, spec, computed.rowsRead);
+  return { ...computed, rowsWritten, outputHash };
 }
 
 /** Undefined when fenced. A worker that may have outlived its lease does not even ask. */
@@ -175,6 +186,7 @@ function isOurs(attempt: Attempt, state: State): boolean {
   return state?.state === "running" && state.epoch === attempt.epoch;
 }
 
-function stampInput({ input, recomputed, live }: Binding): StampInput {
-  return { input: input.name, dataset: input.dataset.name, recomputed, live };
+function stampInput({ input, recomputed, live, everything }: Binding): StampInput {
+  const whole = everything === true ? { everything } : {};
+  return { input: input.name, dataset: input.dataset.name, recomputed, live, ...whole };
 }

@@ -188,6 +188,8 @@ export interface StampInput {
   readonly dataset: string;
   readonly recomputed: readonly (readonly [number, number])[];
   readonly live: readonly (readonly [number, number])[];
+  /** A source that was read as a whole. */
+  readonly everything?: true;
 }
 
 /**

@@ -18,6 +18,8 @@ export interface Binding {
   readonly candidate: string;
   /** Partitions read from the live table. */
   readonly live: Ranges;
+  /** A source that is read as a whole: every row that lies in any partition, whatever came since the plan. */
+  readonly everything?: boolean;
 }
 
 /** `"orders" as not materialized (…), …`: one expression an input, or an empty text where there are none. */
@@ -36,6 +38,10 @@ function rowsOf(input: Input, binding: Binding | undefined): string {
   const scheme = input.dataset.partitions;
   const select = (table: string, ranges: Ranges) =>
     `select ${columns} from ${table} where ${predicateOf(scheme, ranges)}`;
+  if (binding?.everything === true) {
+    const inAny = scheme.kind === "whole" ? "true" : `${identifier(scheme.column.name)} is not null`;
+    return `select ${columns} from ${tableName(input.dataset.table)} where ${inAny}`;
+  }
   const parts: string[] = [];
   if (binding && binding.recomputed.length > 0) parts.push(select(binding.candidate, binding.recomputed));
   const live = binding?.live ?? [];
