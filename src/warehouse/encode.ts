@@ -69,20 +69,11 @@ function driverValueOf(dataset: string, { property, column }: Target, value: unk
 
 /** The text that Postgres reads back as the value; undefined for what is no value of a column, such as a function. */
 function plainText(value: unknown): string | undefined {
-  switch (typeof value) {
-    case "string":
-      return escaped(value);
-    case "number":
-      return Object.is(value, -0) ? "-0" : String(value);
-    case "boolean":
-      return value ? "t" : "f";
-    case "bigint":
-      return value.toString();
-    case "object":
-      return objectText(value);
-    default:
-      return undefined;
-  }
+  if (typeof value === "string") return escaped(value);
+  if (typeof value === "number") return Object.is(value, -0) ? "-0" : String(value);
+  if (typeof value === "boolean") return value ? "t" : "f";
+  if (typeof value === "bigint") return value.toString();
+  return typeof value === "object" ? objectText(value) : undefined;
 }
 
 function objectText(value: object | null): string | undefined {
