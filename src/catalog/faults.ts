@@ -28,6 +28,7 @@ export function catalogFaults(definitions: Definitions): string[] {
     ...strangers(options),
     ...datasets.flatMap((dataset) => under(dataset.name, datasetFaults(dataset, definitions))),
     ...duplicates(datasets),
+    ...likeNames(datasets),
     ...sharedTables(datasets),
     ...exposures.flatMap((each) => under(`exposure ${each.name}`, exposureFaults(each, datasets))),
     ...repeated(exposures.map((each) => each.name)).map(
@@ -37,6 +38,17 @@ export function catalogFaults(definitions: Definitions): string[] {
       under(`resource ${name}`, resourceFaults(name, limits, datasets)),
     ),
   ];
+}
+
+/** Candidate tables are named after datasets, with dots as underscores. */
+function likeNames(datasets: readonly Dataset[]): string[] {
+  const derived = datasets.filter((dataset) => dataset.kind === "derived").map((dataset) => dataset.name);
+  const taken = new Map(derived.filter((name) => !name.includes(".")).map((name) => [name, name] as const));
+  return derived
+    .filter((name) => name.includes(".") && taken.has(name.replaceAll(".", "_")))
+    .map(
+      (name) => `${name}: too like ${name.replaceAll(".", "_")}; give one of them another name with the option name`,
+    );
 }
 
 function under(name: string, faults: readonly string[]): string[] {
@@ -132,7 +144,7 @@ function keyFaults(dataset: Derived): string[] {
 }
 
 /** Names that a handle would take from what is there already. */
-const reservedHandles = ["db", "candidate"];
+const reservedHandles = ["db", "candidate", "rederive_removed"];
 
 function inputFaults(
   dataset: Derived,
