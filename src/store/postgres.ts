@@ -98,7 +98,8 @@ function isStale(error: unknown, text: string): boolean {
 
 /** Errors after which the server has closed the connection, and those by which postgres.js says that it is closed. */
 function isConnectionLoss(error: unknown): boolean {
-  const code = String((error as { code?: unknown } | null)?.code ?? "");
+  const code = (error as { code?: unknown } | null)?.code;
+  if (typeof code !== "string") return false;
   return code.startsWith("CONNECTION_") || code.startsWith("57P0") || code === "ECONNRESET" || code === "EPIPE";
 }
 
