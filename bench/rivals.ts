@@ -10,6 +10,7 @@ import { type Job, Queue, Worker } from "bullmq";
 import pg from "pg";
 import { from as copyFrom, to as copyTo } from "pg-copy-streams";
 import type { ISql, Sql } from "postgres";
+import { toFact } from "./fact.ts";
 import type { Slice } from "./orders.ts";
 
 /** One revenue statement per slice; `day` and `hour` differ in target and grain only. */
@@ -18,56 +19,6 @@ export type Grain = "day" | "hour";
 export interface Redis {
   readonly host: string;
   readonly port: number;
-}
-
-/** Which part of one year of orders a map rival is to write. */
-export interface OrderRow {
-  readonly id: number;
-  readonly createdMs: number;
-  readonly customerId: number;
-  readonly cents: number;
-  readonly currency: string;
-}
-
-export interface OrderFact {
-  readonly order_id: number;
-  readonly day: string;
-  readonly hour: number;
-  readonly customer_id: number;
-  readonly cents: number;
-  readonly fee_cents: number;
-  readonly net_cents: number;
-  readonly currency: string;
-  readonly size: string;
-}
-
-/** The pure function of the map benchmarks, the same for every contender. */
-export function toFact(order: OrderRow): OrderFact {
-  const hours = Math.floor(order.createdMs / 3_600_000);
-  const fee = Math.round(order.cents * 0.029) + 30;
-  return {
-    order_id: order.id,
-    day: dayText(Math.floor(hours / 24)),
-    hour: hours % 24,
-    customer_id: order.customerId,
-    cents: order.cents,
-    fee_cents: fee,
-    net_cents: order.cents - fee,
-    currency: order.currency,
-    size: order.cents < 2_000 ? "small" : order.cents < 10_000 ? "medium" : "large",
-  };
-}
-
-const dayTexts = new Map<number, string>();
-
-/** 2025-01-31 of a day since the epoch; remembered, because thousands of rows share a day. */
-function dayText(day: number): string {
-  let text = dayTexts.get(day);
-  if (text === undefined) {
-    text = new Date(day * 86_400_000).toISOString().slice(0, 10);
-    dayTexts.set(day, text);
-  }
-  return text;
 }
 
 /** Bare SQL: a loop per lane over the slices, one upsert each. */
@@ -115,14 +66,14 @@ function upsertRevenue(sql: ISql, grain: Grain, { from, to }: Slice) {
     return sql`
       insert into daily_revenue (day, currency, orders, cents)
       select (created_at at time zone 'UTC')::date, currency, count(*)::integer, sum(amount_cents)
-      from orders where created_at >= ${from}::timestamptz and created_at < ${to}::timestamptz and status <> 'refunded'
+      from orders where created_at >= ${from}::timestamptz and created_at < ${to}::timestamptz
       group by 1, 2
       on conflict (day, currency) do update set orders = excluded.orders, cents = excluded.cents`;
   }
   return sql`
     insert into hourly_revenue (hour, currency, orders, cents)
-    select date_trunc('hour', created_at), currency, count(*)::integer, sum(amount_cents)
-    from orders where created_at >= ${from}::timestamptz and created_at < ${to}::timestamptz and status <> 'refunded'
+    select date_trunc('hour', created_at, 'UTC'), currency, count(*)::integer, sum(amount_cents)
+    from orders where created_at >= ${from}::timestamptz and created_at < ${to}::timestamptz
     group by 1, 2
     on conflict (hour, currency) do update set orders = excluded.orders, cents = excluded.cents`;
 }
