@@ -7,7 +7,6 @@
 import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { createJiti } from "jiti";
 import { type Config, configPathFrom } from "../config.ts";
 import { isRederiveError, messageOf, RederiveError } from "../errors.ts";
 
@@ -53,6 +52,7 @@ function findConfig(given: string | undefined): string {
 async function importFile(path: string): Promise<unknown> {
   try {
     if (canImportTypeScript() || /\.m?js$/.test(path)) return await import(pathToFileURL(path).href);
+    const { createJiti } = await import("jiti");
     return await createJiti(import.meta.url, { interopDefault: false }).import(path);
   } catch (error) {
     if (isRederiveError(error)) throw error;

@@ -8,7 +8,6 @@ import { basename } from "node:path";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Settings } from "../config.ts";
 import { messageOf, RederiveError } from "../errors.ts";
-import { currentMapHashes, readLockFile, updateLockFile } from "../lock-file.ts";
 import { mapDatasets, requireCurrentLock } from "../planner/lock.ts";
 import type { Output } from "./output.ts";
 
@@ -27,12 +26,15 @@ export async function settleLock(
     if (changed.length > 0) output.note(`${lockNote(settings, changed)}; commit it`);
     return;
   }
+  const { currentMapHashes, readLockFile } = await import("../lock-file.ts");
   const lock = await readLockFile(settings.lockFile);
   requireCurrentLock(catalog, lock, await currentMapHashes(catalog, catalogFile));
 }
 
 /** Writes the file anew and returns the datasets whose map has other code than before. */
 export async function writeLock(settings: Settings, catalog: Catalog, catalogFile: string): Promise<readonly string[]> {
+  // Hashing needs a bundler, which most commands can do without.
+  const { updateLockFile } = await import("../lock-file.ts");
   try {
     return await updateLockFile(settings.lockFile, catalog, catalogFile);
   } catch (error) {

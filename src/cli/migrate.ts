@@ -1,9 +1,7 @@
 /** `rederive migrate`: brings the control schema up to date. */
 import type { Command } from "commander";
 import { resolveSettings } from "../config.ts";
-import { attachEmbeddedServers } from "../embedded/servers.ts";
 import { RederiveError } from "../errors.ts";
-import { migrate } from "../store/migrate.ts";
 import { loadConfig } from "./load-config.ts";
 import type { CommonOptions } from "./open.ts";
 import { createOutput } from "./output.ts";
@@ -15,6 +13,8 @@ export function addMigrate(program: Command): void {
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions>();
       const output = createOutput(options.json === true);
+      const { attachEmbeddedServers } = await import("../embedded/servers.ts");
+      const { migrate } = await import("../store/migrate.ts");
       const { settings } = resolveSettings((await loadConfig(options.config)).config);
       const url = settings.databaseUrl ?? attachEmbeddedServers(settings.embeddedDirectory)?.databaseUrl;
       if (url === undefined)

@@ -1,6 +1,7 @@
 /**
  * Opens an instance for one command: configuration → servers → lock file → telemetry → instance, and closes all of it
- * in the opposite order whatever happens.
+ * in the opposite order whatever happens. What is large is imported when it is needed, so that help and refusals are
+ * quick.
  */
 import {
   actorNameFrom,
@@ -10,9 +11,8 @@ import {
   type Settings,
   telemetryVariables,
 } from "../config.ts";
-import { attachEmbeddedServers, openEmbeddedServers } from "../embedded/servers.ts";
 import { RederiveError } from "../errors.ts";
-import { type Acting, createRederive, type Rederive } from "../rederive.ts";
+import type { Acting, Rederive } from "../rederive.ts";
 import { createLog, type Logger } from "../telemetry/log.ts";
 import { startTelemetry, type Telemetry } from "../telemetry/sdk.ts";
 import { loadConfig } from "./load-config.ts";
@@ -60,6 +60,7 @@ export async function withRederive(
   await using telemetry = await telemetryFor(open);
   const log = logFor(open);
   log?.info(`${open.role} starts`);
+  const { createRederive } = await import("../rederive.ts");
   const rederive = await createRederive(servers.config, { log, unchecked: open.unchecked === true });
   try {
     const acting = rederive.as({ name: actorNameFrom(), role: "admin" });
@@ -101,6 +102,7 @@ async function serversFor(config: Config, { role }: OpenOptions, output: Output)
       `DATABASE_URL is not set; a process of a fleet needs the database that the others use`,
     );
   }
+  const { attachEmbeddedServers, openEmbeddedServers } = await import("../embedded/servers.ts");
   const running = attachEmbeddedServers(settings.embeddedDirectory);
   if (running) return others(withServers(config, settings, running));
   if (!settings.embedded && role !== "dev") {
@@ -109,10 +111,6 @@ async function serversFor(config: Config, { role }: OpenOptions, output: Output)
       'DATABASE_URL is not set; set it, or run "rederive dev" in another terminal, or set REDERIVE_EMBEDDED=1 for an embedded Postgres',
     );
   }
-  return startEmbedded(config, settings, output);
-}
-
-async function startEmbedded(config: Config, settings: Settings, output: Output): Promise<Servers> {
   const servers = await openEmbeddedServers({
     directory: settings.embeddedDirectory,
     // A Redis that is named already is not started again.

@@ -6,7 +6,6 @@
 import type { Command } from "commander";
 import { RederiveError } from "../errors.ts";
 import type { RunEvent, Status } from "../report.ts";
-import { finishedEvent } from "../usecases/status.ts";
 import { exitCodeOfState } from "./exit.ts";
 import { interruptible } from "./interrupt.ts";
 import { wholeNumber } from "./numbers.ts";
@@ -56,7 +55,7 @@ async function runCommand(id: string | undefined, options: RunOptions, opened: O
     backfill.finished({ signal, onProgress: (event) => show(event, opened) }),
   );
   output.endProgress();
-  report(status, opened);
+  await report(status, opened);
 }
 
 interface Work extends AsyncDisposable {
@@ -93,7 +92,8 @@ function show(event: RunEvent, { output }: Opened): void {
   if (event.event === "held") output.note(`held: ${event.dataset}: ${event.reason}`);
 }
 
-function report(status: Status, { output }: Opened): void {
+async function report(status: Status, { output }: Opened): Promise<void> {
+  const { finishedEvent } = await import("../usecases/status.ts");
   output.data(finishedEvent(status));
   for (const line of statusLines(status)) output.text(line);
   process.exitCode = exitCodeOfState(status.state);

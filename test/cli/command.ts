@@ -26,8 +26,8 @@ export interface Answer {
 
 export interface Running {
   readonly child: ChildProcess;
-  /** Resolves when stderr has a text. */
-  says(text: string): Promise<void>;
+  /** Resolves with the match when stderr has it. */
+  says(pattern: RegExp): Promise<RegExpExecArray>;
   readonly ended: Promise<Answer>;
 }
 
@@ -56,14 +56,15 @@ export function startCommand(args: readonly string[], { env = {}, cwd = shop }: 
   const ended = new Promise<Answer>((resolve) => {
     child.once("close", (code) => resolve(answerOf(code, stdout, stderr)));
   });
-  const says = (text: string): Promise<void> =>
+  const says = (pattern: RegExp): Promise<RegExpExecArray> =>
     new Promise((resolve, reject) => {
       const look = (): void => {
-        if (stderr.includes(text)) resolve();
+        const match = pattern.exec(stderr);
+        if (match) resolve(match);
       };
       listeners.add(look);
       look();
-      void ended.then(() => reject(new Error(`ended before it said ${JSON.stringify(text)}: ${stderr}`)));
+      void ended.then(() => reject(new Error(`ended before it said ${pattern}: ${stderr}`)));
     });
   return { child, says, ended };
 }

@@ -33,7 +33,9 @@ describe("the life of a backfill on the command line", () => {
 
       const run = await shop.run(["run", first.backfill, "--workers", "2", "--json"]);
       expect([run.code, run.stderr]).toEqual([0, expect.any(String)]);
-      expect(run.events<{ event: string }>().every((event) => event.event === "progress" || event.event === "finished")).toBe(true);
+      expect(
+        run.events<{ event: string }>().every((event) => event.event === "progress" || event.event === "finished"),
+      ).toBe(true);
       expect(run.json()).toEqual({
         event: "finished",
         backfill: first.backfill,
@@ -52,13 +54,27 @@ describe("the life of a backfill on the command line", () => {
         failedChecks: [],
       });
       const diff = await answer<Diff>(shop, ["diff", first.backfill, "--json"]);
-      expect(diff.datasets.map(({ dataset, added, removed, changed, unchanged }) => [dataset, added, removed, changed, unchanged])).toEqual([
+      expect(
+        diff.datasets.map(({ dataset, added, removed, changed, unchanged }) => [
+          dataset,
+          added,
+          removed,
+          changed,
+          unchanged,
+        ]),
+      ).toEqual([
         ["receipts", 120, 0, 0, 0],
         ["daily_revenue", 40, 0, 0, 0],
         ["monthly_revenue", 2, 0, 0, 0],
       ]);
 
-      const promoted = await answer<MergeReport>(shop, ["promote", first.backfill, "--reason", "looks right", "--json"]);
+      const promoted = await answer<MergeReport>(shop, [
+        "promote",
+        first.backfill,
+        "--reason",
+        "looks right",
+        "--json",
+      ]);
       expect(promoted).toMatchObject({ state: "promoted" });
       expect(promoted.datasets).toContainEqual({ dataset: "receipts", inserted: 120, updated: 0, deleted: 0 });
       expect(await sums(shop)).toEqual({ days: 40, cents: 127_140 });

@@ -19,7 +19,7 @@ import {
   until,
   withStage,
 } from "../support/delivery.ts";
-import { canStartRedis, hasRedis } from "../support/redis.ts";
+import { lacks } from "../support/require.ts";
 
 const catalog = { datasets: new Map(), resources: {} } as unknown as Catalog;
 const cleanups: (() => Promise<void>)[] = [];
@@ -77,7 +77,7 @@ async function runThrough(stage: Stage, graph: ReturnType<typeof diamonds>, faul
   return workers.outcomes;
 }
 
-describe.skipIf(!canStartRedis())("a Redis that loses its keys", () => {
+describe.skipIf(lacks("own-redis"))("a Redis that loses its keys", () => {
   it("FLUSHALL twice", { timeout: 150_000 }, async () => {
     await withStage(
       "redis",
@@ -105,7 +105,7 @@ describe.skipIf(!canStartRedis())("a Redis that loses its keys", () => {
   });
 });
 
-describe.skipIf(!hasRedis())("gates", () => {
+describe.skipIf(lacks("redis"))("gates", () => {
   it("are what keeps consumers back: without them deliveries come early, and the claim refuses them", async () => {
     await withStage("redis", async (stage) => {
       const id = await seedBackfill(stage.database, diamonds(30));
@@ -146,7 +146,7 @@ describe.skipIf(!hasRedis())("gates", () => {
   });
 });
 
-describe.skipIf(!hasRedis())("the window", () => {
+describe.skipIf(lacks("redis"))("the window", () => {
   it("is never exceeded, and blocked tasks take half of it at most", async () => {
     await withStage("redis", async (stage) => {
       const graph = independent(500);
@@ -192,7 +192,7 @@ describe.skipIf(!hasRedis())("the window", () => {
   });
 });
 
-describe.skipIf(!hasRedis())("two planners", () => {
+describe.skipIf(lacks("redis"))("two planners", () => {
   it("lead one after the other when the first is silent", { timeout: 90_000 }, async () => {
     await withStage("redis", async (stage) => {
       const id = await seedBackfill(stage.database, diamonds(60));

@@ -5,6 +5,7 @@ import { applyLimits, effectiveLimits } from "../../src/executor/limits.ts";
 import { type QueueLimit, writeLimit } from "../../src/store/limits.ts";
 import { type Backend, type Stage, until, withStage } from "../support/delivery.ts";
 import { hasRedis } from "../support/redis.ts";
+import { lacks } from "../support/require.ts";
 
 const queue = "resource-bank";
 const aLimit = (max: number | null, concurrency: number | null = null): QueueLimit => ({
@@ -42,7 +43,7 @@ describe.each(backends)("limits on %s", (backend) => {
   });
 });
 
-describe.skipIf(!hasRedis())("a rate over two worker processes", () => {
+describe.skipIf(lacks("redis"))("a rate over two worker processes", () => {
   it("is held within 5 % and changes at run time", async () => {
     await withStage("redis", async (stage) => {
       const starts: number[] = [];

@@ -17,6 +17,7 @@ import {
   withStage,
 } from "../support/delivery.ts";
 import { hasRedis } from "../support/redis.ts";
+import { lacks } from "../support/require.ts";
 
 const catalog = { datasets: new Map(), resources: {} } as unknown as Catalog;
 
@@ -74,7 +75,7 @@ describe.each(backends)("the delivery on %s", (backend) => {
   });
 });
 
-describe.skipIf(!hasRedis())("a backfill of 100,000 tasks", () => {
+describe.skipIf(lacks("redis"))("a backfill of 100,000 tasks", () => {
   it("keeps Redis small", { timeout: 120_000 }, async () => {
     await withStage("redis", async (stage) => {
       await seedBackfill(stage.database, diamonds(25_000));

@@ -4,7 +4,8 @@ import { jobIdOf, openQueues, type Queues, taskNode } from "../../src/executor/q
 import { openWorker, type WorkerOptions } from "../../src/executor/worker.ts";
 import { codeLevel } from "../../src/store/migrate.ts";
 import { cancelTasks } from "../../src/store/tasks.ts";
-import { hasRedis, withRedis } from "../support/redis.ts";
+import { withRedis } from "../support/redis.ts";
+import { lacks } from "../support/require.ts";
 import { backfill, type Fixture, type FixtureOptions, firstDay, january, withFixture } from "./fixture.ts";
 
 const settings = { concurrency: 3, leaseMs: 3_000, drainMs: 10_000, maxLosses: 3 };
@@ -58,7 +59,7 @@ const countIn = async ({ database }: Fixture, state: string): Promise<number> =>
   return row?.count ?? 0;
 };
 
-describe.skipIf(!hasRedis())("a worker", () => {
+describe.skipIf(lacks("redis"))("a worker", () => {
   test("works through what is in the queue and releases consumers", async () => {
     await withFleet({}, async ({ fixture, options, enqueue, queues }) => {
       const worker = await openWorker(options);

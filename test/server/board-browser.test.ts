@@ -1,15 +1,13 @@
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
 import { FlowProducer, Queue } from "bullmq";
 import { type Browser, chromium } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { chromiumPath, lacks } from "../support/require.ts";
 import { type Harness, startHarness } from "./support.ts";
 
-const executablePath = "/usr/bin/chromium";
-const required = (process.env["REDERIVE_REQUIRE"] ?? "").includes("chromium");
 const redisUrl = inject("redisUrl");
 
-describe.skipIf(!required && (redisUrl === "" || !existsSync(executablePath)))("the queue board in a browser", () => {
+describe.skipIf(lacks("redis", "chromium"))("the queue board in a browser", () => {
   let harness: Harness;
   let browser: Browser;
   let queues: Queue[];
@@ -31,7 +29,7 @@ describe.skipIf(!required && (redisUrl === "" || !existsSync(executablePath)))("
       children: [node("day", "backfill", "2"), node("gate", "gate", "1")],
     });
     harness = await startHarness({ queues });
-    browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
+    browser = await chromium.launch({ executablePath: chromiumPath, args: ["--no-sandbox", "--disable-gpu"] });
   });
 
   afterAll(async () => {

@@ -1,11 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { Queue } from "bullmq";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { lacks } from "../support/require.ts";
 import { aCanary, type Harness, startHarness } from "./support.ts";
 
 const redisUrl = inject("redisUrl");
 
-describe.skipIf(redisUrl === "")("the queue board", () => {
+describe.skipIf(lacks("redis"))("the queue board", () => {
   const canary = aCanary();
   let harness: Harness;
   let queues: Queue[];

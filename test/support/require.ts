@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import { inject } from "vitest";
 import { canStartRedis, hasRedis } from "./redis.ts";
+import { requirements } from "./requirements.ts";
 
 export type Need = "redis" | "own-redis" | "chromium";
 
@@ -34,6 +35,5 @@ function isThere(need: Need): boolean {
 }
 
 function required(need: Need): boolean {
-  const names = (process.env["REDERIVE_REQUIRE"] ?? "").split(",").map((name) => name.trim());
-  return names.includes(need === "own-redis" ? "redis" : need);
+  return requirements().includes(need === "own-redis" ? "redis" : need);
 }
