@@ -97,7 +97,7 @@ export interface Shop {
 export async function openShop(): Promise<Shop> {
   const { url, drop } = await createTestDatabase();
   const database = openDatabase(url, { max: 1 });
-  for (const statement of shopTables.split(";")) await database.query(statement);
+  for (const statement of shopTables) await database.query(statement);
   const env = {
     DATABASE_URL: url,
     REDIS_URL: redisUrlIfAny(),

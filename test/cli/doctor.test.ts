@@ -1,15 +1,11 @@
-import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtemp, readdir, rm, symlink } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { Redis } from "ioredis";
 import { createTestDatabase } from "rederive/testing";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import type { Finding } from "../../src/report.ts";
 import { withOwnRedis } from "../support/redis.ts";
 import { lacks } from "../support/require.ts";
-import { type Answer, openShop, repository, runCommand, type Shop, startCommand } from "./command.ts";
+import { type Answer, openShop, runCommand, type Shop, startCommand } from "./command.ts";
 
 const timeout = 120_000;
 
@@ -104,48 +100,6 @@ describe("doctor", () => {
   });
 });
 
-describe("init", () => {
-  it("writes a project that type-checks and plans", { timeout }, async () => {
-    const folder = await mkdtemp(join(tmpdir(), "rederive-init-"));
-    const database = await createTestDatabase(inject("databaseUrl"));
-    const env = { DATABASE_URL: database.url };
-    try {
-      const written = await runCommand(["init", "--json"], { cwd: folder });
-      expect(written.json<{ files: string[] }>().files).toContain("rederive.config.ts");
-      await linkModules(folder);
-      const types = spawnSync(process.execPath, [join(repository, "node_modules/typescript/bin/tsc"), "--noEmit"], {
-        cwd: folder,
-        encoding: "utf8",
-      });
-      expect([types.status, types.stdout]).toEqual([0, ""]);
-      const seeded = spawnSync(process.execPath, ["--import", "tsx", "seed.ts"], {
-        cwd: folder,
-        encoding: "utf8",
-        env: { ...process.env, ...env },
-      });
-      expect([seeded.stdout, seeded.stderr]).toEqual(["6000 orders written\n", ""]);
-      const run = await runCommand(["run", "--reason", "first", "--workers", "2", "--json"], { cwd: folder, env });
-      expect([run.code, run.json()]).toMatchObject([0, { state: "verified", tasks: { done: 30 } }]);
-      const again = await runCommand(["init"], { cwd: folder });
-      expect([again.code, again.stderr]).toEqual([2, expect.stringContaining("nothing was written")]);
-    } finally {
-      await database.drop();
-      await rm(folder, { recursive: true });
-    }
-  });
-});
-
 function troubles(answer: Answer): Finding[] {
   return answer.json<{ findings: Finding[] }>().findings.filter((finding) => finding.level !== "ok");
-}
-
-/** The repository's own modules, and the repository itself as the package rederive. */
-async function linkModules(folder: string): Promise<void> {
-  const modules = join(folder, "node_modules");
-  const { mkdir } = await import("node:fs/promises");
-  await mkdir(modules);
-  for (const name of await readdir(join(repository, "node_modules"))) {
-    if (!name.startsWith(".")) await symlink(join(repository, "node_modules", name), join(modules, name));
-  }
-  await symlink(repository, join(modules, "rederive"));
 }

@@ -8,7 +8,7 @@ describe("the kit for applications", () => {
   it("runs a backfill to its end in a database of its own", async () => {
     const gone = await withTestDatabase(inject("databaseUrl"), async (databaseUrl) => {
       const database = openDatabase(databaseUrl, { max: 1 });
-      for (const statement of shopTables.split(";")) await database.query(statement);
+      for (const statement of shopTables) await database.query(statement);
       await database.close();
       const lockFile = new URL("../fixtures/shop/rederive.lock.json", import.meta.url).pathname;
       await using rederive = await createRederive({ catalog, databaseUrl, lockFile, environment: "test" });
