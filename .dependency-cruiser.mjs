@@ -5,15 +5,16 @@
 const levels = [
   ["errors", "hash", "states", "tx", "report", "suggest"],
   ["catalog"],
-  ["plan", "config"],
+  ["plan", "config", "map-code"],
   ["store", "warehouse", "telemetry", "embedded"],
   ["planner", "validation", "lineage", "replay"],
-  ["executor", "promotion", "governance"],
+  ["lock-file", "executor", "promotion", "governance"],
   ["usecases"],
   ["backfill"],
   ["rederive"],
   ["index"],
-  ["server", "cli", "testing"],
+  ["server", "testing"],
+  ["cli"],
 ];
 
 const pathOf = (name) => `^src/${name}(/|\\.ts$)`;
@@ -48,6 +49,10 @@ export default {
     tsPreCompilationDeps: true,
     tsConfig: { fileName: "tsconfig.json" },
     doNotFollow: { path: "node_modules" },
-    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "node", "default", "types"] },
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["import", "node", "default", "types"],
+      mainFields: ["main", "types", "typings"],
+    },
   },
 };

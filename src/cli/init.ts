@@ -178,17 +178,17 @@ function embeddedUrl(): string {
 }
 
 const sql = postgres(process.env.DATABASE_URL ?? embeddedUrl(), { onnotice: () => {} });
-await sql\`create table if not exists orders (id serial primary key, created_at timestamptz not null, currency text not null,
+await sql\`create table if not exists public.orders (id serial primary key, created_at timestamptz not null, currency text not null,
   amount_cents integer not null, refunded_cents integer not null default 0)\`;
-await sql\`create index if not exists orders_created_at on orders (created_at)\`;
-await sql\`create table if not exists daily_revenue (day date not null, currency text not null, orders integer not null,
+await sql\`create index if not exists orders_created_at on public.orders (created_at)\`;
+await sql\`create table if not exists public.daily_revenue (day date not null, currency text not null, orders integer not null,
   cents integer not null, primary key (day, currency))\`;
 const [{ count }] = await sql\`
   with made as (
-    insert into orders (created_at, currency, amount_cents, refunded_cents)
+    insert into public.orders (created_at, currency, amount_cents, refunded_cents)
     select '2026-01-01T00:00Z'::timestamptz + n * interval '7 minutes', case when n % 3 = 0 then 'USD' else 'EUR' end,
       500 + (n * 7919) % 20000, case when n % 11 = 0 then 300 else 0 end
-    from generate_series(1, 6000) n where not exists (select from orders)
+    from generate_series(1, 6000) n where not exists (select from public.orders)
     returning 1)
   select count(*)::int as count from made\`;
 console.log(\`\${count} orders written\`);

@@ -214,6 +214,8 @@ async function start(
   const port = await freePort();
   const settings: Record<string, string> = {
     listen_addresses: "127.0.0.1",
+    // The role is named like the control schema, where "$user" would put an application's unqualified tables.
+    search_path: "public",
     port: String(port),
     unix_socket_directories: "",
     max_connections: "200",
