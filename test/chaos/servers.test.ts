@@ -1,0 +1,122 @@
+/** Servers that end in the middle of a backfill: Redis killed and started empty, Postgres restarted at once. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { freePort, startEmbeddedPostgres } from "../../src/embedded/postgres.ts";
+import { findRedisServer } from "../../src/embedded/redis.ts";
+import { withDatabase } from "../support/postgres.ts";
+import { canStartRedis } from "../support/redis.ts";
+import { randomOf } from "./fleet.ts";
+import { expectExactlyOnce, seedOf, startAll, untilDone } from "./harness.ts";
+import { withStage } from "./stage.ts";
+
+describe.skipIf(!canStartRedis())("servers that end", { timeout: 150_000 }, () => {
+  it("Redis killed and started again, empty", async () => {
+    const seed = seedOf();
+    const redis = await startRedis(await freePort());
+    try {
+      await withDatabase((databaseUrl) =>
+        withStage(
+          { databaseUrl, redisUrl: redis.url, prefix: "{chaos}", shape: { seed, ranges: 120, days: 40 } },
+          async (stage) => {
+            const backfill = await startAll(stage);
+            const { total } = await backfill.status();
+            stage.fleet.start("planner");
+            stage.fleet.startMany("worker", 2);
+            await untilDone(stage, backfill.id, 1 + Math.floor(randomOf(seed)() * (total / 2)));
+            await redis.restart();
+            await stage.reaches(backfill.id, "verified");
+            await expectExactlyOnce(stage, backfill.id, total);
+          },
+        ),
+      );
+    } finally {
+      await redis.stop();
+    }
+  });
+
+  it("Postgres restarted at once", async () => {
+    const seed = seedOf();
+    const directory = mkdtempSync(join(tmpdir(), "rederive-crash-"));
+    const redis = await startRedis(await freePort());
+    // A crash may not take what was acknowledged, so this cluster is durable.
+    const port = String(await freePort());
+    const cluster = { directory, settings: { port } };
+    let postgres = await startEmbeddedPostgres(cluster);
+    const folder = postgres.directory;
+    try {
+      await withStage(
+        { databaseUrl: postgres.url, redisUrl: redis.url, prefix: "{chaos}", shape: { seed, ranges: 120, days: 40 } },
+        async (stage) => {
+          const backfill = await startAll(stage);
+          const { total } = await backfill.status();
+          stage.fleet.start("planner");
+          stage.fleet.startMany("worker", 2);
+          await untilDone(stage, backfill.id, 1 + Math.floor(randomOf(seed)() * (total / 2)));
+          await immediately(postgres.pid);
+          postgres = await startEmbeddedPostgres(cluster);
+          await stage.reaches(backfill.id, "verified");
+          const [losses] = await stage.sql.query<{ losses: number }>(
+            "select sum(losses)::int4 as losses from rederive.task",
+          );
+          // The restart is nothing that a partition did.
+          expect(losses?.losses).toBe(0);
+          await expectExactlyOnce(stage, backfill.id, total);
+        },
+      );
+    } finally {
+      await postgres.stop();
+      await redis.stop();
+      rmSync(folder, { recursive: true, force: true });
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+});
+
+interface RestartableRedis {
+  readonly url: string;
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** A server that comes back on its port with nothing in it. */
+async function startRedis(port: number): Promise<RestartableRedis> {
+  const program = findRedisServer(process.env["PATH"] ?? "") as string;
+  const open = async () => {
+    const args = ["--port", String(port), "--bind", "127.0.0.1", "--dir", tmpdir(), "--save", "", "--appendonly", "no"];
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "ignore"] });
+    for await (const chunk of child.stdout) if (String(chunk).includes("Ready to accept connections")) break;
+    return child;
+  };
+  let server = await open();
+  const stop = async () => {
+    const ended = once(server, "exit");
+    server.kill("SIGKILL");
+    await ended;
+  };
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    stop,
+    restart: async () => {
+      await stop();
+      server = await open();
+    },
+  };
+}
+
+/** SIGQUIT: Postgres ends without a checkpoint and recovers when it starts. */
+async function immediately(pid: number): Promise<void> {
+  process.kill(pid, "SIGQUIT");
+  const gone = () => {
+    try {
+      process.kill(pid, 0);
+      return false;
+    } catch {
+      return true;
+    }
+  };
+  while (!gone()) await new Promise((resolve) => setTimeout(resolve, 20));
+}
