@@ -136,14 +136,29 @@ async function pump(
   }
 }
 
+/** A map may take long over each row: so long may rows be mapped before others in the process have a turn. */
+const longestTurnMs = 20;
+/** What a turn can overrun by. A chunk of COPY OUT is up to 64 KiB, some thousand rows. */
+const sliceBytes = 8_192;
+
+function* slicesOf(chunk: Buffer): Generator<Buffer> {
+  for (let start = 0; start < chunk.length; start += sliceBytes) yield chunk.subarray(start, start + sliceBytes);
+}
+
 async function transfer(source: Readable, target: Writable, lines: Lines, stop: AbortController): Promise<void> {
   const { signal } = stop;
+  let turnedAt = performance.now();
   for await (const chunk of addAbortSignal(signal, source)) {
-    const text = translated(lines, chunk as Buffer, stop);
-    if (text !== "" && !target.write(text)) await once(target, "drain", { signal });
-    // Postgres sends faster than rows are mapped, so without a pause here timers (the lease!) would wait for seconds.
-    await nextTurn();
-    signal.throwIfAborted();
+    for (const slice of slicesOf(chunk as Buffer)) {
+      const text = translated(lines, slice, stop);
+      if (text !== "" && !target.write(text)) await once(target, "drain", { signal });
+      // Postgres sends faster than rows are mapped, so without a pause here timers (the lease!) would wait for seconds.
+      if (performance.now() - turnedAt > longestTurnMs) {
+        await nextTurn();
+        turnedAt = performance.now();
+      }
+      signal.throwIfAborted();
+    }
   }
   target.end();
   await finished(target, { signal });
