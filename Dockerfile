@@ -14,7 +14,7 @@ COPY package.json package-lock.json .npmrc ./
 # drizzle-orm and the server's packages are peers: the application brings them, and this image is one.
 RUN npm ci --omit=dev --ignore-scripts \
   && npm install --no-save --ignore-scripts drizzle-orm@0.45.4 express@5.3.0 helmet@8.3.0 \
-     @bull-board/api@9.10.1 @bull-board/express@9.10.1 @asteasolutions/zod-to-openapi@9.1.0
+     @bull-board/api@9.10.1 @bull-board/express@9.10.1
 COPY migrations ./migrations
 COPY --from=build /app/dist ./dist
 COPY rederive.config.ts ./

@@ -53,7 +53,9 @@ export class RederiveError extends Error {
 
 /** Also true for an error of another copy of this package, which a loader of configuration files may have made. */
 export function isRederiveError(error: unknown): error is RederiveError {
-  return error instanceof RederiveError || (error instanceof Error && error.name === "RederiveError" && "code" in error);
+  return (
+    error instanceof RederiveError || (error instanceof Error && error.name === "RederiveError" && "code" in error)
+  );
 }
 
 /** The five-character SQLSTATE of a Postgres error from either driver, or undefined for any other error. */

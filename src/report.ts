@@ -1,5 +1,4 @@
 /** What the use cases report: plain, JSON-serialisable values. The command line and the HTTP API print them as they are. */
-import type { ErrorCode } from "./errors.ts";
 import type { BackfillState, TaskState } from "./states.ts";
 
 export type TaskCounts = Readonly<Record<TaskState, number>>;
@@ -21,7 +20,8 @@ export interface Trouble {
   readonly ordinal: number;
   readonly state: TaskState;
   readonly attempts: number;
-  readonly error: { readonly code: ErrorCode | string; readonly message: string };
+  /** `code` is an error code of errors.ts or a SQLSTATE. */
+  readonly error: { readonly code: string; readonly message: string };
 }
 
 export interface CheckOutcome {

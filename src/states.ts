@@ -113,9 +113,6 @@ export const taskTransitions: Readonly<Record<TaskState, readonly TaskState[]>> 
   cancelled: [],
 };
 
-/** Task states in which the task needs nothing more. */
-export const settledTaskStates: readonly TaskState[] = ["done", "unchanged", "cancelled"];
-
 /** Every state from which `target` may be reached: the `where state = any(...)` of the update that goes there. */
 export function backfillSourcesOf(target: BackfillState): BackfillState[] {
   return sourcesOf(backfillTransitions, target);

@@ -32,7 +32,6 @@ export type {
   MapContext,
   MappedInput,
   MapTransform,
-  Row,
   SelectTransform,
   Source,
 } from "./model.ts";

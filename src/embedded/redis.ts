@@ -34,7 +34,20 @@ export async function startEmbeddedRedis(program: string): Promise<EmbeddedRedis
   const directory = mkdtempSync(join(tmpdir(), "rederive-redis-"));
   const child = spawn(
     program,
-    ["--port", String(port), "--bind", "127.0.0.1", "--dir", directory, "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"],
+    [
+      "--port",
+      String(port),
+      "--bind",
+      "127.0.0.1",
+      "--dir",
+      directory,
+      "--save",
+      "",
+      "--appendonly",
+      "no",
+      "--maxmemory-policy",
+      "noeviction",
+    ],
     // Its own group: Ctrl-C in a terminal must reach us alone, so that we stop the server in order.
     { detached: true, stdio: ["ignore", "pipe", "ignore"] },
   );
@@ -59,8 +72,12 @@ export async function startEmbeddedRedis(program: string): Promise<EmbeddedRedis
 async function untilReady(child: ChildProcess): Promise<void> {
   let log = "";
   await new Promise<void>((ready, fail) => {
-    child.once("error", (error) => fail(new RederiveError("unavailable", `cannot start Redis: ${error.message}`, { cause: error })));
-    child.once("exit", (code) => fail(new RederiveError("unavailable", `Redis ended with code ${code}: ${log.trim().slice(-500)}`)));
+    child.once("error", (error) =>
+      fail(new RederiveError("unavailable", `cannot start Redis: ${error.message}`, { cause: error })),
+    );
+    child.once("exit", (code) =>
+      fail(new RederiveError("unavailable", `Redis ended with code ${code}: ${log.trim().slice(-500)}`)),
+    );
     child.stdout?.on("data", (chunk: Buffer) => {
       log = (log + chunk.toString("utf8")).slice(-4000);
       if (log.includes("Ready to accept connections")) ready();

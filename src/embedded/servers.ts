@@ -40,7 +40,9 @@ export async function openEmbeddedServers(options: EmbeddedServersOptions): Prom
 }
 
 /** The servers that another process of this project has running, or undefined. */
-export function attachEmbeddedServers(directory: string): { databaseUrl: string; redisUrl: string | undefined } | undefined {
+export function attachEmbeddedServers(
+  directory: string,
+): { databaseUrl: string; redisUrl: string | undefined } | undefined {
   const postgres = runningPostgres(resolve(directory));
   if (!postgres) return undefined;
   return { databaseUrl: postgres.url, redisUrl: recordedRedis(resolve(directory))?.url };
@@ -52,7 +54,10 @@ interface RedisRecord {
   readonly program: string;
 }
 
-async function openRedis(directory: string, searchPath: string): Promise<(RedisRecord & { stop: () => Promise<void> }) | undefined> {
+async function openRedis(
+  directory: string,
+  searchPath: string,
+): Promise<(RedisRecord & { stop: () => Promise<void> }) | undefined> {
   const running = recordedRedis(directory);
   if (running) return { ...running, stop: async () => {} };
   const program = findRedisServer(searchPath);

@@ -12,11 +12,6 @@ export interface AuditEntry {
   readonly details?: Readonly<Record<string, unknown>> | undefined;
 }
 
-export interface AuditRow extends AuditEntry {
-  readonly id: string;
-  readonly at: string;
-}
-
 export async function appendAudit(tx: Tx, entry: AuditEntry): Promise<void> {
   await tx.query(
     `insert into rederive.audit (actor, act, backfill, dataset, reason, plan_hash, details)
@@ -30,15 +25,5 @@ export async function appendAudit(tx: Tx, entry: AuditEntry): Promise<void> {
       entry.planHash ?? null,
       JSON.stringify(entry.details ?? {}),
     ],
-  );
-}
-
-/** Oldest first. */
-export async function readAudit(tx: Tx, backfill: string): Promise<AuditRow[]> {
-  return tx.query<AuditRow>(
-    `select id::text as id, to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at, actor, act, backfill,
-       dataset, reason, plan_hash as "planHash", details
-     from rederive.audit where backfill = $1::text order by id`,
-    [backfill],
   );
 }

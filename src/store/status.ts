@@ -30,21 +30,6 @@ export async function failedChecks(tx: Tx, backfill: string, limit: number): Pro
   );
 }
 
-/** How many checks were evaluated and how many of them failed, by name. */
-export async function checkSummary(
-  tx: Tx,
-  backfill: string,
-): Promise<{ dataset: string; name: string; evaluated: number; failed: number }[]> {
-  return tx.query(
-    `select s.dataset, c.name, count(*)::float8 as evaluated, (count(*) filter (where c.failures > 0))::float8 as failed
-     from rederive.stamp s
-     cross join lateral jsonb_to_recordset(s.checks) as c (name text, failures int8)
-     where s.backfill = $1::text
-     group by s.dataset, c.name order by s.dataset, c.name`,
-    [backfill],
-  );
-}
-
 /** Tasks of backfills that are not over, by state; states without tasks are left out. */
 export async function openTasksByState(tx: Tx): Promise<Record<string, number>> {
   const rows = await tx.query<{ state: string; count: number }>(

@@ -31,7 +31,7 @@ export interface TestDatabaseOptions {
 export interface TestDatabase {
   readonly url: string;
   /** Ends what is still connected and drops it. */
-  drop(): Promise<void>;
+  readonly drop: () => Promise<void>;
 }
 
 /** A fresh database on the server of `url`. The role of `url` must be allowed to create databases. */

@@ -98,7 +98,7 @@ async function act(
   id: string,
   name: string,
   reason: string,
-  work: (tx: Tx, row: BackfillRow) => Promise<Record<string, unknown> | void>,
+  work: (tx: Tx, row: BackfillRow) => Promise<Record<string, unknown> | undefined>,
 ): Promise<void> {
   if (reason.trim() === "") throw new RederiveError("usage", `${name} needs a reason, for the audit trail`);
   await context.database.transaction(async (tx) => {

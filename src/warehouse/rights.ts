@@ -23,10 +23,15 @@ export async function missingRights(tx: Tx, datasets: readonly (Source | Derived
       [table, rights],
     );
     if (rows.some((row) => !row.exists)) {
-      missing.push({ object: `${table} (it does not exist)`, right: "the table", grant: "the application's own migrations" });
+      missing.push({
+        object: `${table} (it does not exist)`,
+        right: "the table",
+        grant: "the application's own migrations",
+      });
       continue;
     }
-    for (const { right } of rows) missing.push({ object: table, right, grant: `grant ${right} on ${table} to current_user` });
+    for (const { right } of rows)
+      missing.push({ object: table, right, grant: `grant ${right} on ${table} to current_user` });
   }
   return missing;
 }

@@ -1,5 +1,12 @@
 import { expect, test } from "vitest";
-import { appliedMigrations, checkCodeLevel, checkSchema, codeLevel, knownMigrations, migrate } from "../../src/store/migrate.ts";
+import {
+  appliedMigrations,
+  checkCodeLevel,
+  checkSchema,
+  codeLevel,
+  knownMigrations,
+  migrate,
+} from "../../src/store/migrate.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
 import { withDatabase } from "../support/postgres.ts";
 
@@ -8,7 +15,7 @@ test("several processes may migrate at once, and a second run finds nothing to d
     const database = openDatabase(url, { max: 2 });
     await database.query("drop schema rederive cascade");
     const reports = await Promise.all([migrate(url), migrate(url), migrate(url)]);
-    expect(reports.map((report) => report.applied).sort()).toEqual([0, 0, knownMigrations()]);
+    expect(reports.map((report) => report.applied).sort((a, b) => a - b)).toEqual([0, 0, knownMigrations()]);
     expect(await appliedMigrations(database)).toBe(knownMigrations());
     await checkSchema(database);
     await database.close();
@@ -20,7 +27,10 @@ test("a process that is older than the schema stops with a message", async () =>
     const database = openDatabase(url, { max: 1 });
     await checkCodeLevel(database);
     await database.query("update rederive.meta set value = $1 where key = 'requires_code'", [String(codeLevel + 1)]);
-    await expect(checkCodeLevel(database)).rejects.toMatchObject({ code: "schema_incompatible", message: /deploy the newer/ });
+    await expect(checkCodeLevel(database)).rejects.toMatchObject({
+      code: "schema_incompatible",
+      message: /deploy the newer/,
+    });
     await database.close();
   });
 });
