@@ -140,10 +140,7 @@ export class Rederive implements AsyncDisposable {
   /** The use cases of one actor. */
   as(actor: Actor): Acting {
     const { settings, catalog, database, queues, lock } = this.#parts;
-    const wake = (): void => {
-      for (const running of this.#running) if ("wake" in running) running.wake();
-    };
-    return new Acting({ settings, catalog, database, queues, lock, actor, wake });
+    return new Acting({ settings, catalog, database, queues, lock, actor, wake: () => this.#wake() });
   }
 
   /** The actor of an API token; undefined where it is unknown, expired or revoked. */
@@ -172,6 +169,7 @@ export class Rederive implements AsyncDisposable {
       database,
       queues,
       log,
+      onIdle: () => this.#wake(),
     });
     return this.#track(worker);
   }
@@ -208,6 +206,10 @@ export class Rederive implements AsyncDisposable {
     for (const running of [...this.#running].reverse()) await running.stop();
     await this.#parts.queues.close();
     await this.#parts.database.close();
+  }
+
+  #wake(): void {
+    for (const running of this.#running) if ("wake" in running) running.wake();
   }
 
   #track<Running extends RunningWorker | PlannerLoop>(running: Running): Running {

@@ -168,16 +168,12 @@ export default defineConfig({ catalog });
 `;
 
 const seedFile = `/** Creates the tables and thirty days of orders. */
-import { readFileSync } from "node:fs";
 import postgres from "postgres";
+import { embeddedDatabaseUrl } from "rederive/testing";
 
-// "rederive dev" writes down where its Postgres listens.
-function embeddedUrl(): string {
-  const server = JSON.parse(readFileSync(".rederive/server.json", "utf8"));
-  return \`postgres://rederive:\${server.password}@127.0.0.1:\${server.port}/postgres\`;
-}
-
-const sql = postgres(process.env.DATABASE_URL ?? embeddedUrl(), { onnotice: () => {} });
+const url = process.env.DATABASE_URL ?? embeddedDatabaseUrl();
+if (url === undefined) throw new Error('start "npx rederive dev" first, or set DATABASE_URL');
+const sql = postgres(url, { onnotice: () => {} });
 await sql\`create table if not exists public.orders (id serial primary key, created_at timestamptz not null, currency text not null,
   amount_cents integer not null, refunded_cents integer not null default 0)\`;
 await sql\`create index if not exists orders_created_at on public.orders (created_at)\`;

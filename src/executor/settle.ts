@@ -3,12 +3,12 @@
  * and so is one whose code no worker has. Changes of state are made under the leader's term, with their audit row.
  */
 import { appendAudit } from "../store/audit.ts";
-import { moveBackfill } from "../store/backfills.ts";
+import { lockBackfill, moveBackfill } from "../store/backfills.ts";
 import { readyPage } from "../store/edges.ts";
 import { holdTerm, type Leadership } from "../store/leaders.ts";
 import type { RunningBackfill } from "../store/release.ts";
-import { driftedDatasets, type Obstacle, obstaclesOf, progressOf } from "../store/settle.ts";
-import type { Database } from "../tx.ts";
+import { canMove, driftedDatasets, type Obstacle, obstaclesOf, progressOf } from "../store/settle.ts";
+import type { Database, Tx } from "../tx.ts";
 
 export type Term = Leadership & { readonly term: string };
 
@@ -27,7 +27,8 @@ export async function settle(
   // Perhaps a worker died between its commit and the news to its consumers.
   if ((await makeAllReady(database, backfill.id)) > 0) return "going";
   const reason = reasonOf(await obstaclesOf(database, backfill.id));
-  return (await hold(database, term, backfill.id, "hold", reason)) ? "held" : "going";
+  const stuck = async (tx: Tx) => !(await canMove(tx, backfill.id, blocked));
+  return (await hold(database, term, backfill.id, "hold", reason, stuck)) ? "held" : "going";
 }
 
 /** Holds backfills that wait for a definition which no live worker has had for `forMs`. Returns how many. */
@@ -72,9 +73,19 @@ async function makeAllReady(database: Database, backfill: string): Promise<numbe
   return ready;
 }
 
-async function hold(database: Database, term: Term, backfill: string, act: string, reason: string): Promise<boolean> {
+/** `still` is asked with the backfill's row locked, so that neither a worker nor a person was faster. */
+async function hold(
+  database: Database,
+  term: Term,
+  backfill: string,
+  act: string,
+  reason: string,
+  still: (tx: Tx) => Promise<boolean> = async () => true,
+): Promise<boolean> {
   return database.transaction(async (tx) => {
     if (!(await holdTerm(tx, term))) return false;
+    await lockBackfill(tx, backfill);
+    if (!(await still(tx))) return false;
     if (!(await moveBackfill(tx, { id: backfill, to: "held", reason, from: ["running"] }))) return false;
     await appendAudit(tx, { actor: "planner", act, backfill, reason });
     return true;

@@ -37,6 +37,8 @@ export interface WorkerOptions {
   readonly database: Database;
   readonly queues: Queues;
   readonly log?: Logger | undefined;
+  /** Told when the last running task has ended: a planner in the same process need not wait for its next turn. */
+  readonly onIdle?: (() => void) | undefined;
   /** Tests stop, kill or break an attempt here. */
   readonly at?: TaskContext["at"];
 }
@@ -51,6 +53,8 @@ export interface RunningWorker {
 
 /** How long Redis may take to hear of the last results before the worker leaves anyway. */
 const closeMs = 5_000;
+/** How long no task may run before the worker counts as idle. */
+const idleMs = 20;
 
 /** Registers a worker and starts to take jobs. */
 export async function openWorker(options: WorkerOptions): Promise<RunningWorker> {
@@ -71,6 +75,7 @@ class FleetWorker implements RunningWorker {
   #end: (error: RederiveError | undefined) => void = () => undefined;
   #fault: RederiveError | undefined;
   #stopping: Promise<void> | undefined;
+  #idleTimer: NodeJS.Timeout | undefined;
 
   constructor(options: WorkerOptions) {
     const { settings, catalog, database, databaseUrl, queues, log } = options;
@@ -171,7 +176,19 @@ class FleetWorker implements RunningWorker {
       if (counter !== undefined) counter.active -= 1;
       this.#lanes.give(lane);
       this.#share();
+      this.#noticeIdle();
     }
+  }
+
+  /** Between two jobs a worker is idle for a moment; only a pause counts. */
+  #noticeIdle(): void {
+    const { onIdle, settings } = this.#options;
+    const idle = () => this.#lanes.free === settings.concurrency;
+    if (onIdle === undefined || this.#idleTimer !== undefined || !idle()) return;
+    this.#idleTimer = setTimeout(() => {
+      this.#idleTimer = undefined;
+      if (idle()) onIdle();
+    }, idleMs).unref();
   }
 
   async #run(job: TaskJob, lane: Lane): Promise<TaskOutcome> {

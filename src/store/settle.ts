@@ -22,6 +22,24 @@ export async function progressOf(tx: Tx, backfill: string, blocked: readonly str
   return row ?? { open: false, moving: false };
 }
 
+/**
+ * Whether any task is at work, may start, or waits for nothing, in one snapshot: unlike `progressOf` and a look at the
+ * waiting tasks after it, between which a worker may have made them ready. Only for a backfill that seems to be stuck.
+ */
+export async function canMove(tx: Tx, backfill: string, blocked: readonly string[]): Promise<boolean> {
+  const [row] = await tx.query<{ moves: boolean }>(
+    `select exists (
+       select from rederive.task t where t.backfill = $1::text
+         and (t.state = 'running'
+           or t.state = 'ready' and t.dataset <> all($2::text[])
+           or t.state = 'waiting' and t.dataset <> all($2::text[])
+             and not exists (select from rederive.edge e where e.consumer = t.id and not e.done))
+     ) as moves`,
+    [backfill, blocked],
+  );
+  return row?.moves ?? false;
+}
+
 /** Why a backfill cannot go on, dataset by dataset in plan order. */
 export interface Obstacle {
   readonly dataset: string;

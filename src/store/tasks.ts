@@ -25,16 +25,18 @@ export async function insertTasks(
   tasks: readonly NewTask[],
   edges: readonly NewEdge[],
 ): Promise<void> {
+  const consumers = new Set(edges.map((edge) => edge.consumer));
   for (const chunk of chunks(tasks)) {
     await tx.query(
       `insert into rederive.task (backfill, dataset, partition, rank, state)
-       select $1::text, t.dataset, t.partition, t.rank, 'waiting'
-       from unnest($2::text[], $3::int8[], $4::int8[]) as t (dataset, partition, rank)`,
+       select $1::text, t.dataset, t.partition, t.rank, t.state
+       from unnest($2::text[], $3::int8[], $4::int8[], $5::text[]) as t (dataset, partition, rank, state)`,
       [
         backfill,
         chunk.map((task) => task.dataset),
         chunk.map((task) => task.partition),
         chunk.map((task) => task.rank),
+        chunk.map((task) => (consumers.has(task.rank) ? "waiting" : "ready")),
       ],
     );
   }
@@ -50,13 +52,7 @@ export async function insertTasks(
       [backfill, chunk.map((edge) => edge.producer), chunk.map((edge) => edge.consumer)],
     );
   }
-  await tx.query("analyze rederive.edge");
-  await tx.query(
-    `update rederive.task t set state = 'ready'
-     where t.backfill = $1::text and t.state = 'waiting'
-       and not exists (select from rederive.edge e where e.consumer = t.id and not e.done)`,
-    [backfill],
-  );
+  if (edges.length > 0) await tx.query("analyze rederive.edge");
 }
 
 export interface TaskCount {

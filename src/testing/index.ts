@@ -12,6 +12,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Backfill } from "../backfill.ts";
+import { attachEmbeddedServers } from "../embedded/servers.ts";
 import type { Actor } from "../governance/roles.ts";
 import type { Rederive } from "../rederive.ts";
 import type { Status } from "../report.ts";
@@ -57,6 +58,11 @@ export async function withTestDatabase<Result>(
   } finally {
     await database.drop();
   }
+}
+
+/** Where the Postgres of a running `rederive dev` listens; undefined where none runs. For scripts that fill its tables. */
+export function embeddedDatabaseUrl(directory = ".rederive"): string | undefined {
+  return attachEmbeddedServers(directory)?.databaseUrl;
 }
 
 export interface RunOptions {

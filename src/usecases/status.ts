@@ -87,32 +87,46 @@ const ends: readonly BackfillState[] = [
 
 export interface FollowOptions {
   readonly signal?: AbortSignal;
-  /** Called about twice a second while something changes. */
+  /** Called while something changes: often in a short run, about once a second in a long one. */
   readonly onProgress?: (event: RunEvent) => void;
 }
 
 /** Resolves when the backfill can go no further by itself: verified, held, paused, cancelled or failed. */
 export async function follow(context: Context, id: string, options: FollowOptions = {}): Promise<Status> {
-  let last = "";
+  const started = performance.now();
+  let seen = "";
   const held = new Set<string>();
   for (;;) {
     options.signal?.throwIfAborted();
-    const row = await requireBackfill(context.database, id);
-    const now = await statusOf(context.database, context.catalog, row);
-    if (now.state === "planned" || now.state === "approved") {
+    const { state } = await requireBackfill(context.database, id);
+    if (state === "planned" || state === "approved") {
       throw new RederiveError("wrong_state", `${id} was never started; run "rederive run ${id}"`);
     }
-    const line = JSON.stringify([now.tasks, now.state]);
-    if (line !== last) options.onProgress?.(progressOf(now));
-    last = line;
-    for (const dataset of now.datasets) {
-      if (!dataset.held || held.has(dataset.dataset)) continue;
-      held.add(dataset.dataset);
-      options.onProgress?.({ event: "held", backfill: id, dataset: dataset.dataset, reason: dataset.holdReason ?? "" });
+    const ended = ends.includes(state);
+    if (ended || options.onProgress !== undefined) {
+      const now = await status(context, id);
+      const line = JSON.stringify([now.tasks, now.state]);
+      if (line !== seen) options.onProgress?.(progressOf(now));
+      seen = line;
+      for (const event of newHolds(now, held)) options.onProgress?.(event);
+      if (ended) return now;
     }
-    if (ends.includes(now.state)) return now;
-    await pauseFor(now.total > 20_000 ? 1_000 : 250, options.signal);
+    await pauseFor(pollMs(performance.now() - started), options.signal);
   }
+}
+
+/** A short run is followed closely and a long one seldom: the end is seen a few hundredths of the run late. */
+function pollMs(elapsedMs: number): number {
+  return Math.min(1_000, Math.max(40, elapsedMs / 20));
+}
+
+/** Holds that were not there at the last look. */
+function newHolds(status: Status, known: Set<string>): RunEvent[] {
+  const fresh = status.datasets.filter(({ dataset, held }) => held && !known.has(dataset));
+  for (const { dataset } of fresh) known.add(dataset);
+  return fresh.map(({ dataset, holdReason }) => {
+    return { event: "held", backfill: status.backfill, dataset, reason: holdReason ?? "" };
+  });
 }
 
 /** The last event of a followed run. */

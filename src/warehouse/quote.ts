@@ -24,8 +24,15 @@ export function constant(value: string | number | boolean): string {
     : `(${value})`;
 }
 
+/** Every task asks for the names of its tables, and drizzle reads the whole definition to answer. */
+const tableNames = new WeakMap<PgTable, string>();
+
 /** The schema-qualified, quoted name of a drizzle table. A table without a schema is in `public`, whatever the role's path. */
 export function tableName(table: PgTable): string {
+  const known = tableNames.get(table);
+  if (known !== undefined) return known;
   const { schema, name } = getTableConfig(table);
-  return `${identifier(schema ?? "public")}.${identifier(name)}`;
+  const made = `${identifier(schema ?? "public")}.${identifier(name)}`;
+  tableNames.set(table, made);
+  return made;
 }
