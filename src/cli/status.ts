@@ -76,13 +76,15 @@ function nextSteps(status: Status): string[] {
     case "approved":
       return [`  next: rederive run ${id}`];
     case "held":
-      return [`  next: rederive resume ${id} (accept), rederive retry ${id} (compute again) or rederive cancel ${id}`];
+      return [
+        `  next: rederive resume ${id} (accept), rederive retry ${id} (compute again) or rederive cancel ${id}, with --reason "…"`,
+      ];
     case "paused":
-      return [`  next: rederive resume ${id}`];
+      return [`  next: rederive resume ${id} --reason "…"`];
     case "verified":
-      return [`  next: rederive diff ${id}, then rederive promote ${id}`];
+      return [`  next: rederive diff ${id}, then rederive promote ${id} --reason "…"`];
     case "promoted":
-      return [`  undo with: rederive rollback ${id}`];
+      return [`  undo with: rederive rollback ${id} --reason "…"`];
     case "running":
     case "promoting":
     case "finalized":
