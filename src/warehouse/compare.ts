@@ -30,6 +30,8 @@ export interface Differences {
   readonly deletes: number;
   /** Groups without any live row; everything in their candidate is to be inserted, save what moved there. */
   readonly wasEmpty: Ranges;
+  /** The same as the groups in which they were looked at, each small enough to be compared in memory. */
+  readonly emptyGroups: readonly Ranges[];
   /** Updates whose new place is in a range that was empty. */
   readonly movedIntoEmpty: number;
 }
@@ -71,7 +73,7 @@ export async function findDifferences(
   const wasEmpty = union(...empty);
   if (groups.length > 1) await joinMoves(tx, target);
   const movedIntoEmpty = wasEmpty.length === 0 ? 0 : await joinMovesIntoEmpty(tx, target, wasEmpty);
-  return { ...(await countNoted(tx, target)), wasEmpty, movedIntoEmpty };
+  return { ...(await countNoted(tx, target)), wasEmpty, emptyGroups: empty, movedIntoEmpty };
 }
 
 /** Rows of the candidate in these partitions. */

@@ -62,8 +62,12 @@ export async function insertRows(tx: Tx, target: Target, found: Differences, rew
  */
 export async function verifyMerge(tx: Tx, target: Target, found: Differences): Promise<number> {
   const wrong = await countWrong(tx, target);
-  const empty =
-    found.wasEmpty.length === 0 ? { rows: 0, mismatches: 0 } : await countMismatches(tx, target, found.wasEmpty);
+  const empty = { rows: 0, mismatches: 0 };
+  for (const group of found.emptyGroups) {
+    const counted = await countMismatches(tx, target, group);
+    empty.rows += counted.rows;
+    empty.mismatches += counted.mismatches;
+  }
   if (wrong + empty.mismatches > 0) {
     throw new RederiveError(
       "verification_failed",
