@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { terminateBackend } from "../store/claims.ts";
+import { traceQueries } from "../telemetry/sql.ts";
 import type { Database } from "../tx.ts";
 import { openSession, type Session } from "../warehouse/session.ts";
 
@@ -82,7 +83,7 @@ export class Lane {
     await session.query(
       "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') in ('off', 'local')",
     );
-    return session;
+    return traceQueries(session);
   }
 }
 

@@ -57,6 +57,12 @@ export function tracedTx(tx: Tx, tracer: Tracer = trace.getTracer("rederive")): 
   };
 }
 
+/** The same for an object that can do more than query: its `query` is replaced, everything else stays. */
+export function traceQueries<Queried extends Tx>(queried: Queried): Queried {
+  const plain: Tx = { query: queried.query.bind(queried) };
+  return Object.assign(queried, tracedTx(plain));
+}
+
 /** A pool whose statements, in transactions or not, are spans of the trace that they belong to. */
 export function tracedDatabase(database: Database, tracer: Tracer = trace.getTracer("rederive")): Database {
   return {
