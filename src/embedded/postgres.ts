@@ -34,6 +34,8 @@ export interface EmbeddedPostgresOptions {
   readonly durable?: boolean;
   /** More server settings, for example { shared_buffers: "1GB" }. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** On loopback. Default: one that is free. */
+  readonly port?: number;
 }
 
 export interface EmbeddedPostgres {
@@ -239,7 +241,7 @@ async function start(
   password: string,
   options: EmbeddedPostgresOptions,
 ): Promise<EmbeddedPostgres> {
-  const port = await freePort();
+  const port = options.port ?? (await freePort());
   const settings: Record<string, string> = {
     listen_addresses: "127.0.0.1",
     // The role is named like the control schema, where "$user" would put an application's unqualified tables.

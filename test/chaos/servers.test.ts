@@ -43,8 +43,7 @@ describe.skipIf(!canStartRedis())("servers that end", { timeout: 150_000 }, () =
     const directory = mkdtempSync(join(tmpdir(), "rederive-crash-"));
     const redis = await startRedis(await freePort());
     // A crash may not take what was acknowledged, so this cluster is durable.
-    const port = String(await freePort());
-    const cluster = { directory, settings: { port } };
+    const cluster = { directory, port: await freePort() };
     let postgres = await startEmbeddedPostgres(cluster);
     const folder = postgres.directory;
     try {
