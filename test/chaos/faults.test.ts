@@ -53,6 +53,29 @@ describe.skipIf(lacks("own-redis"))("a fleet under faults", { timeout: 150_000 }
     });
   });
 
+  it("a frozen worker whose connection nobody ended wakes up beside the attempt that replaced it", async () => {
+    await play({ shape: { ranges: 60, slow: [7, 23, 41] } }, async (stage) => {
+      const { fleet, sql } = stage;
+      const backfill = await startAll(stage);
+      fleet.start("planner");
+      fleet.startMany("worker", 2);
+      const frozen = await freezeCopier(sql, fleet);
+      // What a reclaim does, but for the end of the backend: as where a proxy hides which one it is.
+      await sql.query(
+        "update rederive.task set state = 'ready', worker = null, backend_pid = null where worker in (select id from rederive.worker where pid = $1::int4) and state = 'running'",
+        [frozen.workerPid],
+      );
+      await eventually(
+        () => sql.query<{ epoch: number }>("select epoch from rederive.task where id = $1::int8", [frozen.task]),
+        ([task]) => (task?.epoch ?? 0) > frozen.epoch,
+        { what: "another worker has claimed the frozen task" },
+      );
+      frozen.member.child.kill("SIGCONT");
+      await stage.reaches(backfill.id, "verified");
+      await expectExactlyOnce(stage, backfill.id);
+    });
+  });
+
   it("Redis flushed twice in the middle", async () => {
     await play({ ownRedis: true }, async (stage) => {
       const { fleet, random, rederive } = stage;
