@@ -72,6 +72,15 @@ describe.skipIf(lacks("own-redis"))("a fleet under faults", { timeout: 150_000 }
       );
       frozen.member.child.kill("SIGCONT");
       await stage.reaches(backfill.id, "verified");
+      // Its transaction goes on or is cut; what counts is what is there when it has ended.
+      await eventually(
+        () =>
+          sql.query("select pid from pg_stat_activity where pid = $1::int4 and xact_start is not null", [
+            frozen.backendPid,
+          ]),
+        (open) => open.length === 0,
+        { what: "the end of the late attempt" },
+      );
       await expectExactlyOnce(stage, backfill.id);
     });
   });
