@@ -26,6 +26,7 @@ export type Later =
   | "held"
   | "busy"
   | "drift"
+  | "suspect"
   | "lapsed"
   | "fenced"
   | "stopped"
@@ -39,6 +40,7 @@ const delays: Readonly<Record<Later, number>> = {
   held: 5_000,
   busy: 1_000,
   drift: 2_000,
+  suspect: 500,
   lapsed: 500,
   fenced: 1_000,
   stopped: 0,

@@ -34,6 +34,8 @@ export interface TaskContext {
   readonly lane: Lane;
   readonly heartbeat: Heartbeat;
   readonly maxLosses: number;
+  /** False where other tasks may run in this process. Default true. */
+  readonly alone?: boolean;
   /** After the commit: makes consumers ready. Idempotent. */
   readonly settle: (ref: TaskRef) => Promise<void>;
   /** Aborted when the worker stops at once. */
@@ -97,6 +99,7 @@ async function claimFor(
     definition: plan.samePins ? (context.definitions[ref.dataset] ?? null) : null,
     upstreams: derived === undefined ? [] : upstreamsOf(derived),
     maxLosses: context.maxLosses,
+    alone: context.alone ?? true,
   };
   const claim = await claimTask(session, args);
   if (claim?.outcome !== "lost" || claim.backendPid === null || claim.backendStart === null) return claim;
@@ -266,6 +269,8 @@ async function unclaimed(ref: TaskRef, context: TaskContext, claim: ClaimRow | u
       return later("held");
     case "drift":
       return later("drift");
+    case "suspect":
+      return later("suspect");
     case "busy":
     case "lost":
     case "contended":

@@ -26,6 +26,7 @@ import { backoffMs, laneQueues, type Queues, type TaskJob, type TaskWorker, task
 import { afterCommit } from "./release.ts";
 import { RunPlans } from "./run-plan.ts";
 import { runTask, type TaskContext } from "./task.ts";
+import { Turns } from "./turns.ts";
 
 export interface WorkerOptions {
   readonly settings: Pick<Settings, "concurrency" | "leaseMs" | "drainMs" | "maxLosses">;
@@ -68,6 +69,7 @@ class FleetWorker implements RunningWorker {
   readonly ended: Promise<RederiveError | undefined>;
   readonly #options: WorkerOptions;
   readonly #lanes: Lanes;
+  readonly #turns = new Turns();
   readonly #heartbeat: Heartbeat;
   readonly #context: Omit<TaskContext, "lane">;
   readonly #aborting = new AbortController();
@@ -195,9 +197,17 @@ class FleetWorker implements RunningWorker {
     const ref = await refOf(job, this.#options.database);
     if (ref === undefined) return { kind: "failed", code: "not_found", message: `job ${job.id ?? ""} names no task` };
     const startedAt = performance.now();
-    const outcome = await runTask(ref, { ...this.#context, lane }, traceparentOf(job));
+    const outcome = await this.#carry(ref, lane, traceparentOf(job));
     this.#report(ref, outcome, (performance.now() - startedAt) / 1_000);
     return outcome;
+  }
+
+  /** Beside other tasks; alone, after those that run now, where its worker was lost before. */
+  async #carry(ref: TaskRef, lane: Lane, traceparent: string | undefined): Promise<TaskOutcome> {
+    const carry = (alone: boolean) => runTask(ref, { ...this.#context, lane, alone }, traceparent);
+    const outcome = await this.#turns.together(() => carry(false));
+    if (outcome.kind !== "later" || outcome.why !== "suspect") return outcome;
+    return this.#turns.alone(async () => (this.#stopping === undefined ? carry(true) : later("stopped")));
   }
 
   /** Queues share the lanes: each may fetch as many jobs as it runs and as lanes are free, and one to wait with. */

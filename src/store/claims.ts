@@ -21,6 +21,8 @@ export interface ClaimArgs {
   /** Everything upstream of the dataset, near and far: a hold on any of them stops it. */
   readonly upstreams: readonly string[];
   readonly maxLosses: number;
+  /** Nothing else runs in the worker's process: only then may it have a task whose worker was lost before. */
+  readonly alone: boolean;
 }
 
 export type ClaimOutcome =
@@ -32,6 +34,7 @@ export type ClaimOutcome =
   | "not_ready" // an upstream is undone, or nobody made it ready yet
   | "paused"
   | "held"
+  | "suspect" // its worker was lost before: claim it again when nothing else runs in this process
   | "busy" // another attempt is alive
   | "lost" // the attempt's worker is gone, its backend may live: end that, then claim again
   | "contended" // the row changed while we looked: look again
@@ -105,7 +108,12 @@ with seen as (
 ), judged as (
   select s.*,
     s.lost and s.losses + 1 >= $10::int4 as poison,
-    case when s.verdict = 'claimed' and l.id is null then 'contended' else s.verdict end as outcome
+    case
+      when s.verdict <> 'claimed' then s.verdict
+      when l.id is null then 'contended'
+      when (s.lost or s.losses > 0) and not $11::bool then 'suspect'
+      else 'claimed'
+    end as outcome
   from seen s left join locked l on l.id = s.id and l.epoch = s.epoch and l.state = s.state
 ), taken as (
   update rederive.task t
@@ -143,6 +151,7 @@ export async function claimTask(tx: Tx, args: ClaimArgs): Promise<ClaimRow | und
     args.definition,
     args.upstreams,
     args.maxLosses,
+    args.alone,
   ];
   let row: ClaimRow | undefined;
   for (let look = 0; look < 3; look += 1) {

@@ -60,7 +60,8 @@ describe.skipIf(!hasRedis())("a fleet and its people", { timeout: 150_000 }, () 
       const backfill = await startAll(stage);
       const { total } = await backfill.status();
       fleet.start("planner");
-      fleet.startMany("worker", 2);
+      // Each time three others go down with it, which must not be quarantined for that.
+      fleet.startMany("worker", 2, { concurrency: 4 });
       await stage.reaches(backfill.id, "held");
       const status = await backfill.status();
       expect(status.tasks).toMatchObject({ done: total - 1, quarantined: 1 });

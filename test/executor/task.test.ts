@@ -115,6 +115,7 @@ describe("the claim", () => {
         definition: context.definitions["daily_sales"] as string,
         upstreams: ["sales"],
         maxLosses: 3,
+        alone: true,
       };
       const claims = await Promise.all(Array.from({ length: 50 }, () => claimTask(many, args)));
       const outcomes = claims.map((claim) => claim?.outcome);

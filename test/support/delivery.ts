@@ -187,6 +187,7 @@ export async function startIdleWorkers(
       definition: "definition",
       upstreams: [],
       maxLosses: 3,
+      alone: true,
     });
   const process_ = async (job: Parameters<Parameters<Queues["worker"]>[1]>[0], token: string | undefined) => {
     const reference = taskOfJob(job);
