@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { freePort, startEmbeddedPostgres } from "../../src/embedded/postgres.ts";
+import { type EmbeddedPostgres, freePort, startEmbeddedPostgres } from "../../src/embedded/postgres.ts";
 import { findRedisServer } from "../../src/embedded/redis.ts";
 import { withDatabase } from "../support/postgres.ts";
 import { canStartRedis } from "../support/redis.ts";
@@ -44,18 +44,19 @@ describe.skipIf(!canStartRedis())("servers that end", { timeout: 150_000 }, () =
     const redis = await startRedis(await freePort());
     // A crash may not take what was acknowledged, so this cluster is durable.
     const cluster = { directory, port: await freePort() };
-    let postgres = await startEmbeddedPostgres(cluster);
-    const folder = postgres.directory;
+    let postgres: EmbeddedPostgres | undefined;
     try {
+      const first = await startEmbeddedPostgres(cluster);
+      postgres = first;
       await withStage(
-        { databaseUrl: postgres.url, redisUrl: redis.url, prefix: "{chaos}", shape: { seed, ranges: 120, days: 40 } },
+        { databaseUrl: first.url, redisUrl: redis.url, prefix: "{chaos}", shape: { seed, ranges: 120, days: 40 } },
         async (stage) => {
           const backfill = await startAll(stage);
           const { total } = await backfill.status();
           stage.fleet.start("planner");
           stage.fleet.startMany("worker", 2);
           await untilDone(stage, backfill.id, 1 + Math.floor(randomOf(seed)() * (total / 2)));
-          await immediately(postgres.pid);
+          await immediately(first.pid);
           postgres = await startEmbeddedPostgres(cluster);
           await stage.reaches(backfill.id, "verified");
           const [losses] = await stage.sql.query<{ losses: number }>(
@@ -67,9 +68,9 @@ describe.skipIf(!canStartRedis())("servers that end", { timeout: 150_000 }, () =
         },
       );
     } finally {
-      await postgres.stop();
       await redis.stop();
-      rmSync(folder, { recursive: true, force: true });
+      await postgres?.stop();
+      if (postgres) rmSync(postgres.directory, { recursive: true, force: true });
       rmSync(directory, { recursive: true, force: true });
     }
   });
