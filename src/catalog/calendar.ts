@@ -70,19 +70,21 @@ export function isTimeZone(timeZone: string): boolean {
 
 /** What the wall clock of a zone shows at an instant. */
 export function toWall(timeZone: string, instant: number): number {
-  return instant + offsetAt(timeZone, instant);
+  return instant + stretchAt(timeZone, instant).offset;
 }
 
 /**
  * The instant at which the wall clock of a zone first shows a time. A time that the clock skips stands for the first
- * instant after the skip when it begins an hour or a day, so a period that a zone left out is empty, not negative.
+ * instant after the skip, so a period that a zone left out is empty, not negative, also where it left out a whole day.
  */
 export function toInstant(timeZone: string, wall: number): number {
   // A day to each side is more than any offset: one of the two offsets holds at the wanted instant, if any does.
-  const before = offsetAt(timeZone, wall - dayMs);
-  const after = offsetAt(timeZone, wall + dayMs);
-  const candidates = [wall - before, wall - after].filter((instant) => toWall(timeZone, instant) === wall);
-  return candidates.length > 0 ? Math.min(...candidates) : wall - before;
+  const before = stretchAt(timeZone, wall - dayMs);
+  const after = stretchAt(timeZone, wall + dayMs);
+  const candidates = [wall - before.offset, wall - after.offset].filter(
+    (instant) => toWall(timeZone, instant) === wall,
+  );
+  return candidates.length > 0 ? Math.min(...candidates) : before.to;
 }
 
 interface Stretch {
@@ -94,15 +96,15 @@ interface Stretch {
 /** Known stretches of constant offset by zone, sorted; grows by the stretches that are asked for. */
 const stretches = new Map<string, Stretch[]>();
 
-function offsetAt(timeZone: string, instant: number): number {
+function stretchAt(timeZone: string, instant: number): Stretch {
   const known = stretches.get(timeZone) ?? [];
   const index = positionOf(known, instant);
   const found = known[index];
-  if (found !== undefined && found.from <= instant) return found.offset;
+  if (found !== undefined && found.from <= instant) return found;
   const stretch = findStretch(timeZone, instant);
   known.splice(index, 0, stretch);
   stretches.set(timeZone, known);
-  return stretch.offset;
+  return stretch;
 }
 
 /** Index of the first stretch that ends after the instant. */
