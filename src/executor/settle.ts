@@ -7,7 +7,7 @@ import { lockBackfill, moveBackfill } from "../store/backfills.ts";
 import { readyPage } from "../store/edges.ts";
 import { holdTerm, type Leadership } from "../store/leaders.ts";
 import type { RunningBackfill } from "../store/release.ts";
-import { canMove, driftedDatasets, type Obstacle, obstaclesOf, progressOf } from "../store/settle.ts";
+import { driftedDatasets, isStuck, type Obstacle, obstaclesOf, progressOf } from "../store/settle.ts";
 import type { Database, Tx } from "../tx.ts";
 
 export type Term = Leadership & { readonly term: string };
@@ -27,7 +27,7 @@ export async function settle(
   // Perhaps a worker died between its commit and the news to its consumers.
   if ((await makeAllReady(database, backfill.id)) > 0) return "going";
   const reason = reasonOf(await obstaclesOf(database, backfill.id));
-  const stuck = async (tx: Tx) => !(await canMove(tx, backfill.id, blocked));
+  const stuck = (tx: Tx) => isStuck(tx, backfill.id, blocked);
   return (await hold(database, term, backfill.id, "hold", reason, stuck)) ? "held" : "going";
 }
 

@@ -1,4 +1,5 @@
 /** The control-plane driver: the `Database` port over postgres.js. Task connections are in warehouse/session.ts. */
+import pg from "pg";
 import postgres from "postgres";
 import { messageOf, RederiveError } from "../errors.ts";
 import type { Database, TransactionOptions, Tx } from "../tx.ts";
@@ -19,12 +20,26 @@ const session = {
   synchronous_commit: "on",
 };
 
+/**
+ * The array types that the control plane uses, by name. postgres.js 3.4.9 would ask each new connection for them with a
+ * statement whose rejection nobody handles, so a connection that is cut at that moment would end the process.
+ */
+const arrayTypes = {
+  int2Array: arrayType(1005),
+  int4Array: arrayType(1007),
+  textArray: arrayType(1009),
+  int8Array: arrayType(1016),
+  oidArray: arrayType(1028),
+};
+
 /** Opens a pool; connections are made when they are needed. */
 export function openDatabase(url: string, options: DatabaseOptions = {}): Database {
   const sql = postgres(url, {
     max: options.max ?? 10,
     onnotice: () => {},
     connection: { ...session, application_name: options.applicationName ?? "rederive" },
+    fetch_types: false,
+    types: arrayTypes,
     // Statements are few and known; named prepared statements save their parse time.
     prepare: true,
     idle_timeout: 60,
@@ -37,6 +52,15 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
     close: () => sql.end({ timeout: 5 }),
   };
   return database;
+}
+
+function arrayType(oid: number): postgres.PostgresType<readonly unknown[]> {
+  return { to: oid, from: [oid], parse: pg.types.getTypeParser(oid), serialize: arrayLiteral };
+}
+
+function arrayLiteral(items: readonly unknown[]): string {
+  const item = (value: unknown) => (value === null ? "null" : `"${String(value).replaceAll(/["\\]/g, "\\$&")}"`);
+  return `{${items.map(item).join(",")}}`;
 }
 
 /** Begins a transaction; once more where the connection had died before it could begin. */

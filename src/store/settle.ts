@@ -23,21 +23,24 @@ export async function progressOf(tx: Tx, backfill: string, blocked: readonly str
 }
 
 /**
- * Whether any task is at work, may start, or waits for nothing, in one snapshot: unlike `progressOf` and a look at the
- * waiting tasks after it, between which a worker may have made them ready. Only for a backfill that seems to be stuck.
+ * Whether something is open and nothing of it is at work, may start, or waits for nothing, in one snapshot: between
+ * `progressOf` and a look at the waiting tasks after it a worker may have made them ready, or ended the last one.
  */
-export async function canMove(tx: Tx, backfill: string, blocked: readonly string[]): Promise<boolean> {
-  const [row] = await tx.query<{ moves: boolean }>(
+export async function isStuck(tx: Tx, backfill: string, blocked: readonly string[]): Promise<boolean> {
+  const [row] = await tx.query<{ stuck: boolean }>(
     `select exists (
+       select from rederive.task where backfill = $1::text
+         and state in ('waiting', 'ready', 'running', 'stale', 'failed', 'quarantined')
+     ) and not exists (
        select from rederive.task t where t.backfill = $1::text
          and (t.state = 'running'
            or t.state = 'ready' and t.dataset <> all($2::text[])
            or t.state = 'waiting' and t.dataset <> all($2::text[])
              and not exists (select from rederive.edge e where e.consumer = t.id and not e.done))
-     ) as moves`,
+     ) as stuck`,
     [backfill, blocked],
   );
-  return row?.moves ?? false;
+  return row?.stuck ?? false;
 }
 
 /** Why a backfill cannot go on, dataset by dataset in plan order. */

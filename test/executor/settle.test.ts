@@ -57,6 +57,14 @@ describe("the end of a backfill", () => {
     expect(await settling(async () => {})).toEqual({ standing: "going", state: "running" });
   });
 
+  it("is not a hold where the last tasks end during the look", async () => {
+    const seen = await settling(async (database) => {
+      await database.query("update rederive.edge set done = true");
+      await database.query("update rederive.task set state = 'done', finished_at = now()");
+    });
+    expect(seen).toEqual({ standing: "going", state: "running" });
+  });
+
   it("is a hold where the rest waits for a partition that failed meanwhile", async () => {
     const seen = await settling(async (database) => {
       await database.query("update rederive.task set state = 'failed' where dataset in ('left', 'right')");
