@@ -29,6 +29,7 @@ const arrayTypes = {
   int4Array: arrayType(1007),
   textArray: arrayType(1009),
   int8Array: arrayType(1016),
+  float8Array: arrayType(1022),
   oidArray: arrayType(1028),
 };
 
