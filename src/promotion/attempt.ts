@@ -10,6 +10,8 @@ import { setTimeout as wait } from "node:timers/promises";
 import { type ErrorCode, messageOf, RederiveError, sqlState } from "../errors.ts";
 import type { Database, Tx } from "../tx.ts";
 import { lockForWriting, pinTransaction } from "../warehouse/locks.ts";
+import { tableName } from "../warehouse/quote.ts";
+import type { MergeInput } from "../warehouse/target.ts";
 
 export interface AttemptOptions {
   /** How often the transaction is tried. Default 8. */
@@ -22,8 +24,8 @@ export interface AttemptOptions {
 
 export interface Attempted<Result> {
   readonly options: AttemptOptions;
-  /** Live tables to lock before anything is read. */
-  readonly tables: readonly string[];
+  /** Their live tables are locked before anything is read. */
+  readonly datasets: readonly MergeInput[];
   readonly work: (tx: Tx) => Promise<Result>;
   /** What a violated constraint means here. */
   readonly violation: { readonly code: ErrorCode; readonly advice: string };
@@ -41,7 +43,10 @@ export async function attempt<Result>(database: Database, attempted: Attempted<R
       return await database.transaction(
         async (tx) => {
           await pinTransaction(tx, { lockTimeoutMs });
-          await lockForWriting(tx, attempted.tables);
+          await lockForWriting(
+            tx,
+            attempted.datasets.map(({ derived }) => tableName(derived.table)),
+          );
           return attempted.work(tx);
         },
         { isolation: "repeatable read" },

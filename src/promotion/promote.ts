@@ -26,21 +26,12 @@ import type { Database, Tx } from "../tx.ts";
 import { createSchema, restoreSchema } from "../warehouse/candidate.ts";
 import { type Differences, findDifferences } from "../warehouse/compare.ts";
 import { deleteRows, insertRows, updateRows, verifyMerge } from "../warehouse/merge.ts";
-import {
-  factsOf,
-  inForeignKeyOrder,
-  isReferencedWithin,
-  type Preflight,
-  readFacts,
-  refuseIfAny,
-  refuseStructure,
-  rowProblems,
-} from "../warehouse/preflight.ts";
-import { tableName } from "../warehouse/quote.ts";
+import { readMergeable } from "../warehouse/preflight.ts";
 import { createRestorePoint } from "../warehouse/restore.ts";
-import { checkDeferred, promotedUpdates, resolveSwaps } from "../warehouse/swaps.ts";
+import { promotedUpdates } from "../warehouse/swaps.ts";
 import { loadTargets, type MergeInput, type Target } from "../warehouse/target.ts";
 import { type AttemptOptions, attempt } from "./attempt.ts";
+import { type Change, inOrder, writeInOrder } from "./order.ts";
 
 export interface Promotion {
   readonly backfill: string;
@@ -55,13 +46,9 @@ export interface Promotion {
   readonly options?: AttemptOptions;
 }
 
-/** One dataset on its way: what is to be done to its live table. */
-interface Merge {
-  readonly target: Target;
+/** One dataset on its way from its candidate to its live table. */
+interface Merge extends Change {
   readonly found: Differences;
-  readonly rewrites: number;
-  /** Deletes come last where rows of another promoted table may first have to let go of them. */
-  readonly deletesLast: boolean;
 }
 
 /**
@@ -74,7 +61,7 @@ export async function promote(database: Database, promotion: Promotion): Promise
     await preflight(database, promotion);
     return await attempt(database, {
       options: promotion.options ?? {},
-      tables: promotion.datasets.map(({ derived }) => tableName(derived.table)),
+      datasets: promotion.datasets,
       work: (tx) => promoteInside(tx, promotion),
       violation: {
         code: "promote_refused",
@@ -104,20 +91,24 @@ async function begin(database: Database, backfill: string): Promise<void> {
 async function preflight(database: Database, promotion: Promotion): Promise<void> {
   await database.transaction(async (tx) => {
     await createSchema(tx, restoreSchema);
-    const targets = await loadTargets(tx, promotion.datasets);
-    refuseStructure(targets, await readFacts(tx, targets));
+    await readMergeable(tx, await loadTargets(tx, promotion.datasets));
   });
 }
 
 async function promoteInside(tx: Tx, promotion: Promotion): Promise<MergeReport> {
   await requireReady(tx, promotion);
   const targets = await loadTargets(tx, promotion.datasets);
-  const facts = await readFacts(tx, targets);
-  refuseStructure(targets, facts);
-  const merges = await prepare(tx, promotion.backfill, inForeignKeyOrder(targets, facts), facts);
-  await carryOut(tx, merges);
+  const facts = await readMergeable(tx, targets);
+  const steps = await inOrder(tx, targets, facts, (target) => findMerge(tx, promotion.backfill, target));
+  await writeInOrder(tx, steps, {
+    remove: ({ change: { target, deletes }, rewrites }) => deleteRows(tx, target, deletes + rewrites),
+    write: async ({ change: { target, updates, found }, rewrites }) => {
+      await updateRows(tx, target, updates - rewrites);
+      await insertRows(tx, target, found, rewrites);
+    },
+  });
   const datasets = [];
-  for (const merge of merges) datasets.push(await verified(tx, promotion.backfill, merge));
+  for (const { change } of steps) datasets.push(await verified(tx, promotion.backfill, change));
   await publish(tx, promotion);
   const report: MergeReport = { backfill: promotion.backfill, state: "promoted", datasets };
   await promotion.audit(tx, report);
@@ -164,38 +155,11 @@ async function requireReady(tx: Tx, promotion: Promotion): Promise<void> {
   }
 }
 
-/** Fills the restore points and refuses what the rows themselves forbid; nothing live is written yet. */
-async function prepare(tx: Tx, backfill: string, targets: readonly Target[], facts: Preflight): Promise<Merge[]> {
-  const merges: Merge[] = [];
-  const problems: string[] = [];
-  for (const target of targets) {
-    await createRestorePoint(tx, target);
-    const found = await findDifferences(tx, target, await stampedPartitions(tx, backfill, target.dataset));
-    const own = factsOf(facts, target);
-    const rewrites = found.updates === 0 ? 0 : await resolveSwaps(tx, target, own, promotedUpdates(target));
-    problems.push(...(await rowProblems(tx, target, own, { ...found, rewrites })));
-    merges.push({ target, found, rewrites, deletesLast: isReferencedWithin(target, targets, facts) });
-  }
-  refuseIfAny(problems);
-  const noUpdates = merges.every((merge) => merge.found.updates === 0);
-  return noUpdates ? merges.map((merge) => ({ ...merge, deletesLast: false })) : merges;
-}
-
-/** Children let go of their parents before those are deleted; parents are there before their children refer to them. */
-async function carryOut(tx: Tx, merges: readonly Merge[]): Promise<void> {
-  const childrenFirst = [...merges].reverse();
-  const remove = async (last: boolean) => {
-    for (const { target, found, rewrites, deletesLast } of childrenFirst) {
-      if (deletesLast === last) await deleteRows(tx, target, found.deletes + rewrites);
-    }
-  };
-  await remove(false);
-  for (const { target, found, rewrites } of merges) {
-    await updateRows(tx, target, found.updates - rewrites);
-    await insertRows(tx, target, found, rewrites);
-  }
-  await remove(true);
-  await checkDeferred(tx);
+/** Fills the restore point; nothing live is written yet. */
+async function findMerge(tx: Tx, backfill: string, target: Target): Promise<Merge> {
+  await createRestorePoint(tx, target);
+  const found = await findDifferences(tx, target, await stampedPartitions(tx, backfill, target.dataset));
+  return { target, found, deletes: found.deletes, updates: found.updates, source: promotedUpdates(target) };
 }
 
 async function verified(tx: Tx, backfill: string, { target, found }: Merge): Promise<MergeCounts> {

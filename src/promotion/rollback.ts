@@ -13,19 +13,8 @@ import { markRolledBack } from "../store/promotions.ts";
 import { deleteRestorePoints, noteOwnWrites, type RestorePoint, readRestorePoints } from "../store/restore-points.ts";
 import type { Database, Tx } from "../tx.ts";
 import { dropTable } from "../warehouse/candidate.ts";
-import {
-  factsOf,
-  inForeignKeyOrder,
-  isReferencedWithin,
-  type Preflight,
-  readFacts,
-  refuseIfAny,
-  refuseStructure,
-  rowProblems,
-} from "../warehouse/preflight.ts";
-import { tableName } from "../warehouse/quote.ts";
-import { checkDeferred, resolveSwaps } from "../warehouse/swaps.ts";
-import { loadTarget, type MergeInput } from "../warehouse/target.ts";
+import { readMergeable } from "../warehouse/preflight.ts";
+import { loadTarget, type MergeInput, type Target } from "../warehouse/target.ts";
 import {
   clearTheWay,
   type LaterRows,
@@ -41,6 +30,7 @@ import {
   verifyUndo,
 } from "../warehouse/undo.ts";
 import { type AttemptOptions, attempt } from "./attempt.ts";
+import { type Change, inOrder, type Step, writeInOrder } from "./order.ts";
 
 export interface Rollback {
   readonly backfill: string;
@@ -54,10 +44,9 @@ export interface Rollback {
   readonly options?: AttemptOptions;
 }
 
-interface Undoing {
+/** One dataset on its way back: what the promotion inserted is deleted, what it updated gets its old values. */
+interface Undoing extends Change {
   readonly undo: Undo;
-  readonly point: RestorePoint;
-  readonly deletesLast: boolean;
 }
 
 /**
@@ -67,7 +56,7 @@ interface Undoing {
 export async function rollback(database: Database, request: Rollback): Promise<MergeReport> {
   return attempt(database, {
     options: request.options ?? {},
-    tables: request.datasets.map(({ derived }) => tableName(derived.table)),
+    datasets: request.datasets,
     work: (tx) => rollBackInside(tx, request),
     violation: {
       code: "live_writes_since_promotion",
@@ -82,14 +71,13 @@ async function rollBackInside(tx: Tx, request: Rollback): Promise<MergeReport> {
   const undos: Undo[] = [];
   for (const input of request.datasets) undos.push(await prepare(tx, request, input, points));
   const targets = undos.map((undo) => undo.target);
-  const facts = await readFacts(tx, targets);
-  refuseStructure(targets, facts);
+  const facts = await readMergeable(tx, targets);
   const later = await findLaterWrites(tx, undos);
   if (request.onLaterWrites === undefined || request.onLaterWrites === "refuse")
     refuseLaterWrites(request.backfill, later);
-  const undoing = await inOrder(tx, undos, points, facts);
-  const datasets = await carryOut(tx, undoing);
-  for (const { undo } of undoing) await verifyUndo(tx, undo);
+  const steps = await inOrder(tx, targets, facts, async (target) => undoingOf(target, undos, points));
+  const datasets = await carryOut(tx, steps);
+  for (const undo of undos) await verifyUndo(tx, undo);
   return finish(tx, request, datasets, later);
 }
 
@@ -155,51 +143,24 @@ function refuseLaterWrites(backfill: string, later: readonly LaterRows[]): void 
   );
 }
 
-/** Parents before their children, with the rows marked that swap unique values back. */
-async function inOrder(
-  tx: Tx,
-  undos: readonly Undo[],
-  points: readonly RestorePoint[],
-  facts: Preflight,
-): Promise<Undoing[]> {
-  const ordered = inForeignKeyOrder(
-    undos.map((undo) => undo.target),
-    facts,
-  );
-  const hasUpdates = points.some((point) => point.updated > 0);
-  const undoing: Undoing[] = [];
-  const problems: string[] = [];
-  for (const target of ordered) {
-    const undo = undos.find((candidate) => candidate.target === target) as Undo;
-    const point = points.find(({ dataset }) => dataset === target.dataset) as RestorePoint;
-    const own = factsOf(facts, target);
-    const rewrites = point.updated === 0 ? 0 : await resolveSwaps(tx, target, own, undoneUpdates(undo));
-    // What was inserted is deleted now. A key that passes updates on was refused when the promotion made them.
-    problems.push(...(await rowProblems(tx, target, own, { deletes: point.inserted, updates: 0, rewrites })));
-    undoing.push({ undo, point, deletesLast: hasUpdates && isReferencedWithin(target, ordered, facts) });
-  }
-  refuseIfAny(problems);
-  return undoing;
+function undoingOf(target: Target, undos: readonly Undo[], points: readonly RestorePoint[]): Undoing {
+  const undo = undos.find((each) => each.target === target) as Undo;
+  const point = points.find(({ dataset }) => dataset === target.dataset) as RestorePoint;
+  return { target, undo, deletes: point.inserted, updates: point.updated, source: undoneUpdates(undo) };
 }
 
-/** The same order as a promotion's: early deletes, then parents before children, then late deletes. */
-async function carryOut(tx: Tx, undoing: readonly Undoing[]): Promise<MergeCounts[]> {
+async function carryOut(tx: Tx, steps: readonly Step<Undoing>[]): Promise<MergeCounts[]> {
   const deleted = new Map<string, number>();
-  const remove = async (last: boolean) => {
-    for (const { undo, deletesLast } of [...undoing].reverse()) {
-      if (deletesLast === last) deleted.set(undo.target.dataset, await undoInserts(tx, undo));
-    }
-  };
-  for (const { undo } of [...undoing].reverse()) await clearTheWay(tx, undo);
-  await remove(false);
-  const written = [];
-  for (const { undo } of undoing) {
-    const updated = await undoUpdates(tx, undo);
-    const { inserted, rewritten } = await undoDeletes(tx, undo);
-    written.push({ dataset: undo.target.dataset, inserted, updated: updated + rewritten });
-  }
-  await remove(true);
-  await checkDeferred(tx);
+  const written: Omit<MergeCounts, "deleted">[] = [];
+  for (const { change } of [...steps].reverse()) await clearTheWay(tx, change.undo);
+  await writeInOrder(tx, steps, {
+    remove: async ({ change: { target, undo } }) => void deleted.set(target.dataset, await undoInserts(tx, undo)),
+    write: async ({ change: { target, undo } }) => {
+      const updated = await undoUpdates(tx, undo);
+      const { inserted, rewritten } = await undoDeletes(tx, undo);
+      written.push({ dataset: target.dataset, inserted, updated: updated + rewritten });
+    },
+  });
   return written.map((counts) => ({ ...counts, deleted: deleted.get(counts.dataset) ?? 0 }));
 }
 

@@ -66,9 +66,11 @@ export function structuralProblems(target: Target, facts: TableFacts): string[] 
   ];
 }
 
-/** All structural problems of all targets in one error, or nothing. */
-export function refuseStructure(targets: readonly Target[], preflight: Preflight): void {
+/** The facts of all targets, none of which forbids a merge: all structural problems are told in one error. */
+export async function readMergeable(tx: Tx, targets: readonly Target[]): Promise<Preflight> {
+  const preflight = await readFacts(tx, targets);
   refuseIfAny(targets.flatMap((target) => structuralProblems(target, factsOf(preflight, target))));
+  return preflight;
 }
 
 /** What forbids a merge because of the rows that it would touch. Reads the filled restore point. */

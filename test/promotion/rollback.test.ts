@@ -110,6 +110,25 @@ describe("rollback", () => {
       });
       expect(await stage.hashOf("totals")).toBe(after);
     }));
+
+  it("refuses to change values that a key which came later would pass on", () =>
+    withStage(async (stage) => {
+      await stage.run(totalsDefinition);
+      await stage.run("create unique index on totals (code)");
+      await stage.run(live);
+      const act = await stage.stage("bf_1", [
+        { derived: totals, partitions: [0], candidate: "values ('a',1,1.0,0::float8,'AA'), ('b',2,2,'-0','B')" },
+      ]);
+      await act.promote();
+      await stage.run(`create table public.child (code text references totals (code) on update cascade);
+        insert into child values ('AA')`);
+      await expect(act.rollback()).rejects.toMatchObject({
+        code: "promote_refused",
+        message: expect.stringContaining("pass that on (CASCADE)"),
+      });
+      expect(await stage.value("select code from child")).toBe("AA");
+      expect(await act.state()).toBe("promoted");
+    }));
 });
 
 /** Each touches one row that the promotion touched. */
