@@ -7,7 +7,7 @@
 import type { Derived } from "../catalog/dataset.ts";
 import { sha256 } from "../hash.ts";
 import type { Tx } from "../tx.ts";
-import type { LiveColumn } from "./columns.ts";
+import { declaredType, type LiveColumn } from "./columns.ts";
 import { partitionColumns } from "./predicate.ts";
 import { identifier, identifiers } from "./quote.ts";
 
@@ -67,8 +67,7 @@ export async function analyzeTable(tx: Tx, table: string): Promise<void> {
 }
 
 function definition(column: LiveColumn): string {
-  const collation = column.collation === null ? "" : ` collate ${column.collation}`;
-  return `${identifier(column.name)} ${column.type}${collation}`;
+  return `${identifier(column.name)} ${declaredType(column)}`;
 }
 
 /** Several processes may come here at once, and even `if not exists` can then fail on the catalog's own unique index. */

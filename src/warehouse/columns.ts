@@ -1,4 +1,4 @@
-/** The live table of a derived dataset as Postgres has it: its columns and the constraints that a promotion must satisfy. */
+/** The columns of tables as Postgres has them: above all those of the live table of a derived dataset. */
 import type { Derived } from "../catalog/dataset.ts";
 import { RederiveError } from "../errors.ts";
 import type { Tx } from "../tx.ts";
@@ -20,9 +20,18 @@ export interface LiveColumn {
 
 /** All columns of the live table in its order. Read it once a dataset; tasks get the owned ones by `ownedOf`. */
 export async function liveColumns(tx: Tx, derived: Derived): Promise<readonly LiveColumn[]> {
-  const columns = await tx.query<LiveColumn>(
-    `select a.attname as name,
-            format_type(a.atttypid, a.atttypmod) as type,
+  const columns = await tableColumns(tx, tableName(derived.table));
+  if (columns.length > 0) return columns;
+  throw new RederiveError("not_found", `the table ${tableName(derived.table)} of ${derived.name} does not exist`, {
+    details: { dataset: derived.name },
+  });
+}
+
+/** All columns of a table or view in its order, by its quoted, qualified name; none where there is no such table. */
+export function tableColumns(tx: Tx, table: string): Promise<LiveColumn[]> {
+  return tx.query<LiveColumn>(
+    `select a.attname::text as name,
+            pg_catalog.format_type(a.atttypid, a.atttypmod) as type,
             case when a.attcollation <> t.typcollation
                  then quote_ident(n.nspname) || '.' || quote_ident(c.collname) end as collation,
             a.attnotnull as "notNull",
@@ -30,20 +39,19 @@ export async function liveColumns(tx: Tx, derived: Derived): Promise<readonly Li
             a.attidentity <> '' as identity,
             a.attgenerated <> '' as generated,
             t.typname not in ('json', 'xml', 'point', 'polygon') as comparable
-       from pg_attribute a
-       join pg_type t on t.oid = a.atttypid
-       left join pg_collation c on c.oid = a.attcollation
-       left join pg_namespace n on n.oid = c.collnamespace
+       from pg_catalog.pg_attribute a
+       join pg_catalog.pg_type t on t.oid = a.atttypid
+       left join pg_catalog.pg_collation c on c.oid = a.attcollation
+       left join pg_catalog.pg_namespace n on n.oid = c.collnamespace
       where a.attrelid = to_regclass($1::text) and a.attnum > 0 and not a.attisdropped
       order by a.attnum`,
-    [tableName(derived.table)],
+    [table],
   );
-  if (columns.length === 0) {
-    throw new RederiveError("not_found", `the table ${tableName(derived.table)} of ${derived.name} does not exist`, {
-      details: { dataset: derived.name },
-    });
-  }
-  return columns;
+}
+
+/** The type of a column as a table's definition has it: with its collation where that is not the type's own. */
+export function declaredType(column: LiveColumn): string {
+  return column.collation === null ? column.type : `${column.type} collate ${column.collation}`;
 }
 
 /** The owned columns in the order of the definition. A column that the live table lacks is an error that names it. */

@@ -10,6 +10,7 @@ import { getTableColumns } from "drizzle-orm";
 import type { Derived, Input } from "../catalog/dataset.ts";
 import { messageOf, RederiveError, sqlState } from "../errors.ts";
 import type { Tx } from "../tx.ts";
+import { tableColumns } from "./columns.ts";
 import { clockFault, type FunctionSource, judgeFunctions, sessionFault } from "./functions.ts";
 import { identifier, identifiers, tableName } from "./quote.ts";
 import { type RuleTree, readRuleTree } from "./rule-tree.ts";
@@ -114,12 +115,7 @@ function columnList(derived: Derived): string {
 }
 
 async function columnsOfView(tx: Tx): Promise<DescribedColumn[]> {
-  return tx.query<DescribedColumn>(
-    `select attname::text as name, pg_catalog.format_type(atttypid, atttypmod) as type
-       from pg_catalog.pg_attribute
-      where attrelid = $1::text::regclass and attnum > 0 and not attisdropped order by attnum`,
-    [`pg_temp.${view}`],
-  );
+  return (await tableColumns(tx, `pg_temp.${view}`)).map(({ name, type }) => ({ name, type }));
 }
 
 async function ruleOf(tx: Tx): Promise<string> {
@@ -265,16 +261,12 @@ async function typeFaults(
   );
   if (failure !== undefined) return [`its table cannot be used: ${messageOf(failure)}; ${tableRemedy(failure)}`];
   if ((await tryAssign(tx, names)) === undefined) return [];
+  const wanted = await tableColumns(tx, `pg_temp.${shape}`);
   const faults: string[] = [];
   for (const name of names) {
     if ((await tryAssign(tx, [name])) === undefined) continue;
     const given = columns.find((column) => column.name === name)?.type ?? "unknown";
-    const [wanted] = await tx.query<{ type: string }>(
-      `select pg_catalog.format_type(atttypid, atttypmod) as type from pg_catalog.pg_attribute
-        where attrelid = $1::text::regclass and attname = $2::text`,
-      [`pg_temp.${shape}`, name],
-    );
-    const type = wanted?.type ?? "unknown";
+    const type = wanted.find((column) => column.name === name)?.type ?? "unknown";
     faults.push(
       `its column ${name} is ${given}, but ${name} of ${table} is ${type}; cast it: ${identifier(name)}::${type}`,
     );

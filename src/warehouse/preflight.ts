@@ -5,6 +5,7 @@
  */
 import { RederiveError } from "../errors.ts";
 import type { Tx } from "../tx.ts";
+import { declaredType, type LiveColumn, tableColumns } from "./columns.ts";
 import { bookkeeping } from "./restore.ts";
 import { columnsOf, differs, type Target } from "./target.ts";
 
@@ -33,9 +34,8 @@ export interface InboundKey {
 
 export interface TableFacts {
   readonly id: string;
-  readonly columns: readonly { readonly name: string; readonly shape: string }[];
-  readonly candidateColumns: readonly { readonly name: string; readonly shape: string }[];
-  readonly generated: readonly string[];
+  /** None where the candidate is gone. */
+  readonly candidateColumns: readonly LiveColumn[];
   readonly uniqueIndexes: readonly UniqueIndex[];
   readonly inbound: readonly InboundKey[];
   /** Ids of the tables that this one's foreign keys reference. */
@@ -156,10 +156,10 @@ function shapeProblems(target: Target, facts: TableFacts): string[] {
   if (facts.candidateColumns.length === 0) {
     return [`${target.dataset}: the candidate ${target.candidate} is gone; plan and run the backfill again`];
   }
-  const live = new Map(facts.columns.map((column) => [column.name, column.shape]));
-  const candidate = new Map(facts.candidateColumns.map((column) => [column.name, column.shape]));
+  const live = new Map(target.columns.map((column) => [column.name, declaredType(column)]));
+  const candidate = new Map(facts.candidateColumns.map((column) => [column.name, declaredType(column)]));
   const changed = target.owned.filter((name) => live.get(name) !== candidate.get(name));
-  const generated = target.owned.filter((name) => facts.generated.includes(name));
+  const generated = target.owned.filter((name) => !target.stored.includes(name));
   return [
     ...changed.map(
       (name) =>
@@ -238,20 +238,17 @@ async function countWithoutKey(tx: Tx, target: Target): Promise<number> {
 }
 
 async function tableFacts(tx: Tx, target: Target): Promise<TableFacts> {
-  const [row] = await tx.query<{ facts: TableFacts }>(factsQuery, [target.table, target.candidate, target.owned]);
-  return (row as { facts: TableFacts }).facts;
+  const [row] = await tx.query<{ facts: Omit<TableFacts, "candidateColumns"> }>(factsQuery, [
+    target.table,
+    target.owned,
+  ]);
+  const { facts } = row as { facts: Omit<TableFacts, "candidateColumns"> };
+  return { ...facts, candidateColumns: await tableColumns(tx, target.candidate) };
 }
 
-/** $1 the live table, $2 the candidate, $3 the owned columns. */
+/** $1 the live table, $2 the owned columns. */
 const factsQuery = `
 with live as (select to_regclass($1::text) as id),
-columns as (
-  select a.attrelid, a.attname::text as name, a.attnum, a.attnotnull, a.attgenerated,
-    format_type(a.atttypid, a.atttypmod) || case when a.attcollation = 0 or a.attcollation = t.typcollation then ''
-      else format(' collate %s', a.attcollation::regcollation) end as shape
-  from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
-  where a.attrelid in ((select id from live), to_regclass($2::text)) and a.attnum > 0 and not a.attisdropped
-),
 index_columns as (
   select i.indexrelid, a.attname::text as name, a.attnotnull
   from pg_catalog.pg_index i
@@ -264,12 +261,6 @@ index_columns as (
 )
 select json_build_object(
   'id', (select id::oid::text from live),
-  'columns', coalesce((select json_agg(json_build_object('name', name, 'shape', shape) order by attnum)
-    from columns where attrelid = (select id from live)), '[]'),
-  'candidateColumns', coalesce((select json_agg(json_build_object('name', name, 'shape', shape) order by attnum)
-    from columns where attrelid = to_regclass($2::text)), '[]'),
-  'generated', coalesce((select json_agg(name order by attnum)
-    from columns where attrelid = (select id from live) and attgenerated <> ''), '[]'),
   'uniqueIndexes', coalesce((select json_agg(json_build_object(
       'name', i.indexrelid::regclass::text,
       'columns', coalesce((select json_agg(c.name order by c.name) from index_columns c where c.indexrelid = i.indexrelid), '[]'),
@@ -297,7 +288,7 @@ select json_build_object(
   'missingPrivileges', coalesce((select json_agg(p.name) from (values
       ('SELECT', has_table_privilege((select id::oid from live), 'select')),
       ('DELETE', has_table_privilege((select id::oid from live), 'delete')),
-      ('INSERT', (select bool_and(has_column_privilege((select id::oid from live), o, 'insert')) from unnest($3::text[]) o)),
-      ('UPDATE', (select bool_and(has_column_privilege((select id::oid from live), o, 'update')) from unnest($3::text[]) o))
+      ('INSERT', (select bool_and(has_column_privilege((select id::oid from live), o, 'insert')) from unnest($2::text[]) o)),
+      ('UPDATE', (select bool_and(has_column_privilege((select id::oid from live), o, 'update')) from unnest($2::text[]) o))
     ) as p (name, granted) where not p.granted), '[]')
 ) as facts`;

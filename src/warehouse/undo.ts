@@ -8,6 +8,7 @@
 import { type Ranges, union } from "../catalog/ranges.ts";
 import { RederiveError } from "../errors.ts";
 import type { Tx } from "../tx.ts";
+import { tableColumns } from "./columns.ts";
 import { countWritten } from "./merge.ts";
 import { identifier, identifiers, literal } from "./quote.ts";
 import { bookkeeping } from "./restore.ts";
@@ -37,11 +38,7 @@ export interface LaterRows {
 
 /** Only columns that the restore point has too: one that was added since the promotion keeps its live value. */
 export async function restrictToKept(tx: Tx, target: Target): Promise<Target> {
-  const kept = await tx.query<{ name: string }>(
-    `select attname::text as name from pg_catalog.pg_attribute
-     where attrelid = to_regclass($1::text) and attnum > 0 and not attisdropped`,
-    [target.restorePoint],
-  );
+  const kept = await tableColumns(tx, target.restorePoint);
   const names = new Set(kept.map((found) => found.name));
   const missing = target.owned.filter((name) => !names.has(name));
   if (kept.length === 0 || missing.length > 0) {
