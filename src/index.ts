@@ -14,7 +14,9 @@ export {
   exposure,
   type Input,
   type Limits,
+  lookahead,
   lookback,
+  rolling,
   type Source,
   source,
 } from "./catalog/dataset.ts";

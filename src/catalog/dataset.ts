@@ -41,6 +41,22 @@ export function lookback<D extends Dataset>(dataset: D, partitions: number): Map
   return mapped(dataset, { kind: "lookback", partitions });
 }
 
+/** Reads the partition's own period and the `partitions` periods of the consumer's unit after it (at least 1). */
+export function lookahead<D extends Dataset>(dataset: D, partitions: number): MappedInput<D> {
+  return mapped(dataset, { kind: "lookahead", partitions });
+}
+
+/**
+ * Reads the partition's own period and, counted in partitions of the input, `before` more before it and `after` more
+ * after it: a month and the seven days before it. Each defaults to 0; one of them must be at least 1.
+ */
+export function rolling<D extends Dataset>(
+  dataset: D,
+  window: { readonly before?: number; readonly after?: number },
+): MappedInput<D> {
+  return mapped(dataset, { kind: "rolling", before: window.before ?? 0, after: window.after ?? 0 });
+}
+
 /** Every partition reads all of the input. A change anywhere in the input then recomputes everything. */
 export function all<D extends Dataset>(dataset: D): MappedInput<D> {
   return mapped(dataset, { kind: "all" });

@@ -1,7 +1,7 @@
 /** The identity of a definition as it is written, and the queue that its tasks go to. */
 import { getTableConfig } from "drizzle-orm/pg-core";
 import { hashOf } from "../hash.ts";
-import type { Mapping } from "./mapping.ts";
+import { shapeOfMapping } from "./mapping.ts";
 import type { Dataset, Derived, Input } from "./model.ts";
 import { shapeOf } from "./scheme.ts";
 
@@ -41,12 +41,8 @@ function inputShape(input: Input): Record<string, unknown> {
     name: input.name,
     table: tableOf(input.dataset),
     partitions: shapeOf(input.dataset.partitions),
-    mapping: mappingShape(input.mapping),
+    mapping: shapeOfMapping(input.mapping),
   };
-}
-
-function mappingShape(mapping: Mapping): Record<string, unknown> {
-  return mapping.kind === "custom" ? { kind: mapping.kind, name: mapping.name } : { ...mapping };
 }
 
 function tableOf(dataset: Dataset): string {

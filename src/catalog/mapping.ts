@@ -2,11 +2,13 @@
  * Partition mappings: which partitions of an input a consumer's partition reads, and the way back.
  *
  * Same and rollup are inferred from the two schemes. A rollup over time is by overlap: on the wall clock where both
- * sides count in one zone, else on the instants. All functions turn ranges into ranges without walking their ordinals,
- * except for custom mappings, which only know single partitions.
+ * sides count in one zone, else on the instants. Lookback and lookahead count in the consumer's unit, rolling windows in
+ * the input's. All functions turn ranges into ranges without walking their ordinals, except for custom mappings, which
+ * only know single partitions.
  */
+import { RederiveError } from "../errors.ts";
 import { startOfUnit, type TimeUnit, unitAt } from "./calendar.ts";
-import { intersect, isEmpty, ordinalsOf, type Range, type Ranges, rangesOf, union } from "./ranges.ts";
+import { intersect, isEmpty, ordinalsOf, type Range, type Ranges, rangesOf, size } from "./ranges.ts";
 import {
   countingZone,
   describeScheme,
@@ -27,10 +29,19 @@ export interface CustomMapping {
   readonly downstream: (ordinal: number) => Ranges;
 }
 
+/** The partition's own period, widened by partitions of the input: a month and the seven days before it. */
+export interface RollingMapping {
+  readonly kind: "rolling";
+  readonly before: number;
+  readonly after: number;
+}
+
 export type Mapping =
   | { readonly kind: "same" }
   | { readonly kind: "rollup" }
   | { readonly kind: "lookback"; readonly partitions: number }
+  | { readonly kind: "lookahead"; readonly partitions: number }
+  | RollingMapping
   | { readonly kind: "all" }
   | CustomMapping;
 
@@ -56,6 +67,10 @@ export function upstreamOf(edge: MappedEdge, consumerPartitions: Ranges, inputEx
       return project(consumer, input, consumerPartitions);
     case "lookback":
       return project(consumer, input, widen(consumerPartitions, mapping.partitions, 0));
+    case "lookahead":
+      return project(consumer, input, widen(consumerPartitions, 0, mapping.partitions));
+    case "rolling":
+      return widen(project(consumer, input, consumerPartitions), mapping.before, mapping.after);
     case "all":
       return inputExtent;
     case "custom":
@@ -77,6 +92,14 @@ export function downstreamOf(edge: MappedEdge, inputPartitions: Ranges, consumer
       const own = project(input, consumer, inputPartitions);
       return intersect(widen(own, 0, mapping.partitions), consumerExtent);
     }
+    case "lookahead": {
+      const own = project(input, consumer, inputPartitions);
+      return intersect(widen(own, mapping.partitions, 0), consumerExtent);
+    }
+    case "rolling": {
+      const near = widen(inputPartitions, mapping.after, mapping.before);
+      return intersect(project(input, consumer, near), consumerExtent);
+    }
     case "all":
       return consumerExtent;
     case "custom":
@@ -85,7 +108,7 @@ export function downstreamOf(edge: MappedEdge, inputPartitions: Ranges, consumer
 }
 
 /**
- * Consumer partitions that exist because these inputs exist: `downstreamOf` without what a lookback adds. Undefined
+ * Consumer partitions that exist because these inputs exist: `downstreamOf` without what a wider window adds. Undefined
  * where the mapping does not tell, as for a partitioned dataset that reads all of an input.
  */
 export function homeOf(edge: MappedEdge, inputPartitions: Ranges): Ranges | undefined {
@@ -96,6 +119,8 @@ export function homeOf(edge: MappedEdge, inputPartitions: Ranges): Ranges | unde
       return inputPartitions;
     case "rollup":
     case "lookback":
+    case "lookahead":
+    case "rolling":
       return project(input, consumer, inputPartitions);
     case "all":
       return undefined;
@@ -125,23 +150,56 @@ export function mappingFault({ consumer, input, mapping }: MappedEdge): string |
       return "fault" in inferred ? inferred.fault : undefined;
     }
     case "lookback":
-      return lookbackFault(consumer, input, mapping.partitions);
+    case "lookahead":
+      return countFault(mapping.kind, mapping.partitions) ?? orderFault(mapping.kind, consumer, input);
+    case "rolling":
+      return rollingFault(mapping) ?? orderFault(mapping.kind, consumer, input);
     case "custom":
       return mapping.name === "" ? `custom needs a name, which enters the fingerprint` : undefined;
   }
 }
 
-function lookbackFault(consumer: PartitionScheme, input: PartitionScheme, partitions: number): string | undefined {
-  if (!Number.isInteger(partitions) || partitions < 1) {
-    return `lookback over ${partitions} partitions; give a whole number of at least 1`;
-  }
+function countFault(kind: "lookback" | "lookahead", partitions: number): string | undefined {
+  if (Number.isInteger(partitions) && partitions >= 1) return undefined;
+  return `${kind} over ${partitions} partitions; give a whole number of at least 1`;
+}
+
+function rollingFault({ before, after }: RollingMapping): string | undefined {
+  const whole = [before, after].every((reach) => Number.isInteger(reach) && reach >= 0);
+  if (whole && before + after >= 1) return undefined;
+  return `rolling over ${before} partitions before and ${after} after; give whole numbers of at least 0, one of them at least 1`;
+}
+
+function orderFault(kind: Mapping["kind"], consumer: PartitionScheme, input: PartitionScheme): string | undefined {
   const ordered = consumer.kind === input.kind && (consumer.kind === "time" || consumer.kind === "range");
   if (!ordered) {
-    const seen = `lookback from ${describeScheme(consumer)} over ${describeScheme(input)} has no order to look back in`;
+    const seen = `${kind} from ${describeScheme(consumer)} over ${describeScheme(input)} has no order to look along`;
     return `${seen}; cut both by time or both by range, or use all(...) or custom(...)`;
   }
   const inferred = inferMapping(consumer, input);
   return "fault" in inferred ? inferred.fault : undefined;
+}
+
+/** A mapping as plain JSON, for fingerprints; a custom one is known by its name. */
+export function shapeOfMapping(mapping: Mapping): Record<string, unknown> {
+  return mapping.kind === "custom" ? { kind: mapping.kind, name: mapping.name } : { ...mapping };
+}
+
+/** In words: same, rollup, lookback 7, lookahead 2, rolling -7 +0, all, or custom with its name. */
+export function describeMapping(mapping: Mapping): string {
+  switch (mapping.kind) {
+    case "lookback":
+    case "lookahead":
+      return `${mapping.kind} ${mapping.partitions}`;
+    case "rolling":
+      return `rolling -${mapping.before} +${mapping.after}`;
+    case "custom":
+      return `custom ${mapping.name}`;
+    case "same":
+    case "rollup":
+    case "all":
+      return mapping.kind;
+  }
 }
 
 const same: Mapping = Object.freeze({ kind: "same" });
@@ -282,6 +340,20 @@ function widen(ranges: Ranges, before: number, after: number): Ranges {
   return rangesOf(ranges.map(([from, to]) => [from - before, to + after]));
 }
 
+/** More partitions than any plan has; a custom mapping would be asked about each of them. */
+const maxWalked = 2_000_000;
+
 function perOrdinal(mapped: (ordinal: number) => Ranges, partitions: Ranges): Ranges {
-  return union(...Array.from(ordinalsOf(partitions), mapped).map(rangesOf));
+  const walked = size(partitions);
+  if (walked > maxWalked) {
+    throw new RederiveError(
+      "plan_too_large",
+      `a custom mapping would be asked about ${walked.toLocaleString("en-US")} partitions one by one; ask for a narrower window, ` +
+        "or check the sources for rows far outside their time",
+      { details: { partitions: walked } },
+    );
+  }
+  const parts: Range[] = [];
+  for (const ordinal of ordinalsOf(partitions)) parts.push(...mapped(ordinal));
+  return rangesOf(parts);
 }

@@ -76,7 +76,7 @@ export interface Exposure {
 
 export type Dataset = Source | Derived;
 
-/** An input with a mapping of its own, made by `lookback`, `all` or `custom`. */
+/** An input with a mapping of its own, made by `lookback`, `lookahead`, `rolling`, `all` or `custom`. */
 export interface MappedInput<D extends Dataset = Dataset> {
   readonly kind: "input";
   readonly dataset: D;

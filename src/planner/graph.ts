@@ -1,6 +1,7 @@
 /** The catalog as a picture: a text tree, a Mermaid flowchart, or JSON. Pure. */
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Dataset, Input } from "../catalog/dataset.ts";
+import { describeMapping } from "../catalog/mapping.ts";
 import { describeScheme } from "../catalog/scheme.ts";
 
 export interface CatalogGraph {
@@ -28,7 +29,7 @@ export interface GraphNode {
 export interface GraphEdge {
   readonly from: string;
   readonly to: string;
-  /** same, rollup, lookback 7, all, or custom with its name. */
+  /** same, rollup, lookback 7, lookahead 2, rolling -7 +0, all, or custom with its name. */
   readonly mapping: string;
 }
 
@@ -38,7 +39,11 @@ export function graphJson(catalog: Catalog): CatalogGraph {
   return {
     datasets: datasets.map((dataset) => nodeOf(catalog, dataset)),
     edges: datasets.flatMap((dataset) =>
-      inputsOf(dataset).map((input) => ({ from: input.dataset.name, to: dataset.name, mapping: mappingText(input) })),
+      inputsOf(dataset).map((input) => ({
+        from: input.dataset.name,
+        to: dataset.name,
+        mapping: describeMapping(input.mapping),
+      })),
     ),
     exposures: catalog.exposures.map(({ name, criticality, reads }) => ({
       name,
@@ -117,19 +122,6 @@ export function graphMermaid(catalog: Catalog): string {
 /** Mermaid takes any text in double quotes but the quote itself. */
 function quoted(text: string): string {
   return `"${text.replaceAll('"', "#quot;")}"`;
-}
-
-function mappingText({ mapping }: Input): string {
-  switch (mapping.kind) {
-    case "lookback":
-      return `lookback ${mapping.partitions}`;
-    case "custom":
-      return `custom ${mapping.name}`;
-    case "same":
-    case "rollup":
-    case "all":
-      return mapping.kind;
-  }
 }
 
 function inOrder(catalog: Catalog): Dataset[] {

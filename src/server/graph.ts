@@ -2,6 +2,7 @@
 import { getTableConfig, type PgTable } from "drizzle-orm/pg-core";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Derived, Exposure, Source } from "../catalog/dataset.ts";
+import { describeMapping } from "../catalog/mapping.ts";
 import type { PartitionScheme } from "../catalog/scheme.ts";
 
 export interface GraphDataset {
@@ -56,7 +57,7 @@ function graphDataset(dataset: Source | Derived): GraphDataset {
     inputs: dataset.inputs.map((input) => ({
       name: input.name,
       dataset: input.dataset.name,
-      mapping: input.mapping.kind === "lookback" ? `lookback ${input.mapping.partitions}` : input.mapping.kind,
+      mapping: describeMapping(input.mapping),
     })),
     checks: dataset.checks.map(({ name, severity }) => ({ name, severity })),
   };

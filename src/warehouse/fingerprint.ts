@@ -6,6 +6,7 @@
  */
 import type { Derived, Input } from "../catalog/dataset.ts";
 import type { LockFile } from "../catalog/definition.ts";
+import { shapeOfMapping } from "../catalog/mapping.ts";
 import { shapeOf } from "../catalog/scheme.ts";
 import { hashOf } from "../hash.ts";
 import { type LiveColumn, ownedOf } from "./columns.ts";
@@ -43,16 +44,10 @@ export function fingerprintOf(
 
 /** The scheme of an input matters through the mapping: it decides which rows a partition reads. */
 function inputShape({ name, dataset, mapping }: Input): Record<string, unknown> {
-  const detail =
-    mapping.kind === "lookback"
-      ? { partitions: mapping.partitions }
-      : mapping.kind === "custom"
-        ? { custom: mapping.name }
-        : {};
   return {
     name,
     dataset: dataset.name,
-    mapping: { kind: mapping.kind, ...detail },
+    mapping: shapeOfMapping(mapping),
     partitions: shapeOf(dataset.partitions),
   };
 }

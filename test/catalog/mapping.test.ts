@@ -42,6 +42,9 @@ function withMapping(consumer: PartitionScheme, input: PartitionScheme, mapping:
 
 const lookback = (partitions: number): Mapping => ({ kind: "lookback", partitions });
 
+const lookahead = (partitions: number): Mapping => ({ kind: "lookahead", partitions });
+const rolling = (before: number, after: number): Mapping => ({ kind: "rolling", before, after });
+
 /** Every partition reads the two input partitions with its ordinal doubled. */
 const doubled: Mapping = {
   kind: "custom",
@@ -59,6 +62,9 @@ const inZones = zones.flatMap((timeZone) => [
   inferred(monthly(events.at, { timeZone }), weekly(events.day, { timeZone })),
   inferred(hourly(events.wall, { timeZone }), hourly(events.at)),
   withMapping(daily(totals.day, { timeZone }), hourly(events.at), lookback(7)),
+  withMapping(daily(totals.day, { timeZone }), hourly(events.at), lookahead(3)),
+  withMapping(daily(totals.day, { timeZone }), hourly(events.at), rolling(30, 5)),
+  withMapping(monthly(totals.day, { timeZone }), daily(events.at, { timeZone: "Pacific/Apia" }), rolling(0, 9)),
   withMapping(monthly(totals.day, { timeZone }), daily(events.at, { timeZone: "Pacific/Apia" }), lookback(2)),
 ]);
 
@@ -70,6 +76,8 @@ const edges: MappedEdge[] = [
   inferred(range(events.id, 10), range(events.id, 10)),
   inferred(range(events.id, 100), range(events.id, 20)),
   withMapping(range(events.id, 100), range(events.id, 20), lookback(2)),
+  withMapping(range(events.id, 100), range(events.id, 20), lookahead(2)),
+  withMapping(range(events.id, 100), range(events.id, 20), rolling(3, 1)),
   inferred(hash(events.code, 8), hash(events.code, 8)),
   inferred(hash(events.code, 4), hash(events.code, 12)),
   inferred(list(events.code, ["a", "b", "c"]), list(events.code, ["a", "b", "c"])),
@@ -203,6 +211,30 @@ describe("what is read", () => {
     expect(labels(edge.consumer, homeOf(edge, day(edge.input, "2001-01-31")) ?? [])).toEqual(["2001-01-31"]);
   });
 
+  it("looks ahead by the consumer's unit, and rolls by the input's", () => {
+    const ahead = withMapping(monthly(totals.day), daily(totals.day), lookahead(1));
+    expect(labels(ahead.input, upstreamOf(ahead, day(ahead.consumer, "2001-01"), []))).toEqual([
+      "2001-01-01",
+      "2001-02-28",
+      59,
+    ]);
+    const week = withMapping(monthly(totals.day), daily(totals.day), rolling(7, 1));
+    expect(labels(week.input, upstreamOf(week, day(week.consumer, "2001-02"), []))).toEqual([
+      "2001-01-25",
+      "2001-03-01",
+      36,
+    ]);
+    const readers = (label: string) => downstreamOf(week, day(week.input, label), [[0, 1_000]]);
+    expect(labels(week.consumer, readers("2001-01-24"))).toEqual(["2001-01"]);
+    expect(labels(week.consumer, readers("2001-01-25"))).toEqual(["2001-01", "2001-02"]);
+    expect(labels(week.consumer, readers("2001-02-01"))).toEqual(["2001-01", "2001-02"]);
+  });
+
+  it("refuses to ask a custom mapping about more partitions than any plan has", () => {
+    const edge = withMapping(daily(events.at), daily(events.at), doubled);
+    expect(() => upstreamOf(edge, [[0, 3_000_000]], [])).toThrow(/one by one/);
+  });
+
   it("clips downstream to what the consumer has", () => {
     const edge = withMapping(daily(totals.day), daily(totals.day), lookback(7));
     expect(downstreamOf(edge, [[10, 11]], [[0, 12]])).toEqual([[10, 12]]);
@@ -245,8 +277,11 @@ describe("what cannot be mapped", () => {
 
   it.each<[MappedEdge, RegExp]>([
     [withMapping(daily(events.at), daily(events.at), lookback(0)), /lookback over 0 partitions/],
-    [withMapping(hash(events.code, 4), hash(events.code, 4), lookback(1)), /has no order to look back in/],
+    [withMapping(hash(events.code, 4), hash(events.code, 4), lookback(1)), /has no order to look along/],
     [withMapping(daily(events.at), monthly(events.at), lookback(1)), /cannot be mapped/],
+    [withMapping(daily(events.at), daily(events.at), lookahead(1.5)), /lookahead over 1.5 partitions/],
+    [withMapping(daily(events.at), daily(events.at), rolling(0, 0)), /rolling over 0 partitions before and 0 after/],
+    [withMapping(daily(events.at), hash(events.code, 4), rolling(1, 0)), /rolling .* has no order/],
     [withMapping(daily(events.at), daily(events.at), { ...doubled, name: "" }), /custom needs a name/],
   ])("%#: also when it was written out", (edge, fault) => {
     expect(mappingFault(edge)).toMatch(fault);
