@@ -11,6 +11,7 @@ import type { Derived, Input } from "../catalog/dataset.ts";
 import { messageOf, RederiveError, sqlState } from "../errors.ts";
 import type { Tx } from "../tx.ts";
 import { tableColumns } from "./columns.ts";
+import { type ColumnsApart, columnsApart } from "./columns-apart.ts";
 import { clockFault, type FunctionSource, judgeFunctions, sessionFault } from "./functions.ts";
 import { identifier, identifiers, tableName } from "./quote.ts";
 import { type RuleTree, readRuleTree } from "./rule-tree.ts";
@@ -26,6 +27,8 @@ export interface Description {
   readonly reads: readonly DescribedColumn[];
   /** The user's own functions and those of extensions that it calls. */
   readonly functions: readonly FunctionSource[];
+  /** What decides about its rows, and what about each of its columns. */
+  readonly apart: ColumnsApart;
 }
 
 export interface DescribedColumn {
@@ -63,12 +66,23 @@ async function describeIn(tx: Tx, derived: Derived, literals: readonly string[])
   );
   if (failure !== undefined) refuse(derived, [statementFault(failure, derived)]);
   const columns = await columnsOfView(tx);
-  const tree = readRuleTree(await ruleOf(tx));
+  const action = await ruleOf(tx);
+  const tree = readRuleTree(action);
   const { sources, faults: functionFaults } = await judgeFunctions(tx, derived, tree.functions);
   faults.push(...(await relationFaults(tx, derived, tree)), ...functionFaults, ...treeFaults(tree, literals));
   faults.push(...(await columnFaults(tx, derived, columns)));
   if (faults.length > 0) refuse(derived, faults);
-  return { sql: await definitionOfView(tx), columns, reads: await readColumns(tx), functions: sources };
+  const apart = columnsApart(action, await handleNames(tx, derived));
+  return { sql: await definitionOfView(tx), columns, reads: await readColumns(tx), functions: sources, apart };
+}
+
+async function handleNames(tx: Tx, derived: Derived): Promise<Map<string, string>> {
+  const rows = await tx.query<{ id: string; name: string }>(
+    `select oid::text as id, relname::text as name from pg_catalog.pg_class
+      where relnamespace = pg_catalog.pg_my_temp_schema() and relname = any($1::text[])`,
+    [derived.inputs.map((input) => input.name)],
+  );
+  return new Map(rows.map(({ id, name }) => [id, name]));
 }
 
 /** Literals are read, and the definition is printed, under the settings that tasks run with; handles hide tables. */
