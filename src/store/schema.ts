@@ -201,9 +201,27 @@ export const live = rederive.table(
     /** The content was proved equal to what the newer fingerprint would give, and was not computed again. */
     unchanged: boolean("unchanged").notNull().default(false),
     promotedAt: at("promoted_at").notNull().defaultNow(),
+    /**
+     * [{ dataset, partitions, content }]: what of other datasets it was computed from, as a multirange, and the digest of
+     * their content then. Null where an older version did not write it down.
+     */
+    reads: jsonb("reads"),
+    /** When `reads` was written down: what was promoted since then may differ from it. */
+    readsAt: at("reads_at"),
+    /** Hash of the metadata (in `definition`) whose checks it was validated with; null where unknown. */
+    metadata: text("metadata"),
   },
   (table) => [primaryKey({ columns: [table.dataset, table.partition] })],
 );
+
+/** What stands behind a data fingerprint or a metadata hash, kept so that a plan can say what changed. Never updated. */
+export const definition = rederive.table("definition", {
+  hash: text("hash").primaryKey(),
+  dataset: text("dataset").notNull(),
+  /** See DataShape and MetadataShape in catalog/definition.ts. */
+  content: jsonb("content").notNull(),
+  createdAt: at("created_at").notNull().defaultNow(),
+});
 
 /** The `live` rows that a promotion replaced (`prior` is null where there was none), to be put back by a rollback. */
 export const liveBefore = rederive.table(
