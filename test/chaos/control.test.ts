@@ -4,7 +4,7 @@ import { isRederiveError } from "rederive";
 import { describe, expect, it } from "vitest";
 import { hasRedis } from "../support/redis.ts";
 import { eventually } from "./fleet.ts";
-import { expectExactlyOnce, play, startAll, untilDone } from "./harness.ts";
+import { expectExactlyOnce, play, runAll, startAll, untilDone, untilWithin } from "./harness.ts";
 import { examine } from "./invariants.ts";
 import type { Stage } from "./stage.ts";
 
@@ -21,12 +21,9 @@ async function untilIdle({ sql }: Stage): Promise<void> {
 describe.skipIf(!hasRedis())("a fleet and its people", { timeout: 150_000 }, () => {
   it("pause, resume and cancel reach every worker", async () => {
     await play({ shape: { ranges: 300 } }, async (stage) => {
-      const { fleet, random, sql } = stage;
-      const backfill = await startAll(stage);
-      const { total } = await backfill.status();
-      fleet.start("planner");
-      fleet.startMany("worker", 2);
-      await untilDone(stage, backfill.id, 1 + Math.floor(random() * (total / 4)));
+      const run = await runAll(stage);
+      const { backfill, total, sql } = run;
+      await untilWithin(run, 1 / 4);
       await backfill.pause({ reason });
       const [paused] = await sql.query<{ at: string }>("select clock_timestamp()::text as at");
       await untilIdle(stage);
@@ -53,15 +50,12 @@ describe.skipIf(!hasRedis())("a fleet and its people", { timeout: 150_000 }, () 
 
   it("a partition that kills its worker each time is quarantined, its siblings finish, a retry completes it", async () => {
     await play({}, async (stage) => {
-      const { fleet, sql } = stage;
+      const { sql } = stage;
       const [poison] = await sql.query<{ id: string }>(
         "update public.reading set flag = 'deadly' where id = (select id from public.reading order by id offset 100 limit 1) returning id::text as id",
       );
-      const backfill = await startAll(stage);
-      const { total } = await backfill.status();
-      fleet.start("planner");
       // Each time three others go down with it, which must not be quarantined for that.
-      fleet.startMany("worker", 2, { concurrency: 4 });
+      const { backfill, total } = await runAll(stage, { concurrency: 4 });
       await stage.reaches(backfill.id, "held");
       const status = await backfill.status();
       expect(status.tasks).toMatchObject({ done: total - 1, quarantined: 1 });
@@ -83,8 +77,7 @@ describe.skipIf(!hasRedis())("a fleet and its people", { timeout: 150_000 }, () 
   it("a worker with other code takes nothing; the backfill is held until the right one comes", async () => {
     await play({}, async (stage) => {
       const { fleet, sql } = stage;
-      const backfill = await startAll(stage);
-      const { total } = await backfill.status();
+      const { backfill, total } = await startAll(stage);
       fleet.start("planner");
       const wrong = stage.configFor({ scoreVersion: 2 });
       fleet.start("worker", { config: wrong });

@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import type { Backfill } from "../../src/backfill.ts";
 import { withDatabase } from "../support/postgres.ts";
 import { withOwnRedis, withRedis } from "../support/redis.ts";
-import { eventually, randomOf } from "./fleet.ts";
+import { eventually, type Member, randomOf } from "./fleet.ts";
 import { examine, type Findings, leftovers } from "./invariants.ts";
 import type { Shape } from "./oracle.ts";
 import { type Stage, type StageOptions, withStage } from "./stage.ts";
@@ -16,6 +16,22 @@ export interface PlayOptions extends Partial<Pick<StageOptions, "settings" | "ca
   readonly shape?: Partial<Shape>;
   /** A Redis that may be flushed or ended. */
   readonly ownRedis?: boolean;
+}
+
+/** A backfill under way on a fleet. */
+export interface Run extends Play {
+  readonly backfill: Backfill;
+  /** How many tasks it has. */
+  readonly total: number;
+  readonly planner: Member;
+  readonly workers: readonly Member[];
+}
+
+export interface Cast {
+  /** Tasks at a time in each worker. Default 2. */
+  readonly concurrency?: number;
+  /** Members of this role are not replaced when they die. */
+  readonly mortal?: "planner" | "worker";
 }
 
 /** Small enough for seconds: about 320 tasks. */
@@ -50,10 +66,26 @@ export async function play(options: PlayOptions, scenario: (play: Play) => Promi
 }
 
 /** Plans everything and starts it. */
-export async function startAll({ acting }: Stage): Promise<Backfill> {
+export async function startAll({ acting }: Stage): Promise<{ backfill: Backfill; total: number }> {
   const backfill = await acting.plan({ reason: "chaos" });
-  await backfill.start();
-  return backfill;
+  const { total } = await backfill.start();
+  return { backfill, total };
+}
+
+/** Starts everything, on a planner and two workers. */
+export async function runAll(stage: Play, { concurrency = 2, mortal }: Cast = {}): Promise<Run> {
+  const { backfill, total } = await startAll(stage);
+  const planner = stage.fleet.start("planner", { keep: mortal !== "planner" });
+  const workers = stage.fleet.startMany("worker", 2, { concurrency, keep: mortal !== "worker" });
+  return { ...stage, backfill, total, planner, workers };
+}
+
+/** Lets a fault happen to everything that runs: it is done in the end, and each task took effect exactly once. */
+export async function survive(stage: Play, fault: (run: Run) => Promise<void>, cast?: Cast): Promise<void> {
+  const run = await runAll(stage, cast);
+  await fault(run);
+  await run.reaches(run.backfill.id, "verified");
+  await expectExactlyOnce(run, run.backfill.id, run.total);
 }
 
 /** Resolves when so many tasks are done. */
@@ -65,13 +97,17 @@ export async function untilDone(stage: Stage, id: string, count: number): Promis
   );
 }
 
+/** Resolves at a random moment of the first part (0 to 1) of a run. */
+export async function untilWithin(run: Run, part: number): Promise<void> {
+  await untilDone(run, run.backfill.id, 1 + Math.floor(run.random() * run.total * part));
+}
+
 /** Every task took effect exactly once, the output is right, and nobody left anything behind. */
-export async function expectExactlyOnce(stage: Stage, id: string, total?: number): Promise<Findings> {
+export async function expectExactlyOnce(stage: Stage, id: string, total: number): Promise<Findings> {
   const found = await examine(stage.sql, id);
-  expect(Object.keys(found.states)).toEqual(["done"]);
-  if (total !== undefined) expect(found.states["done"]).toBe(total);
+  expect(found.states).toEqual({ done: total });
   expect(found).toMatchObject({
-    stamps: found.states["done"],
+    stamps: total,
     effectsPerTaskMax: 1,
     uncounted: 0,
     crookedEdges: 0,

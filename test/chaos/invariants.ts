@@ -57,6 +57,12 @@ export async function examine(tx: Tx, backfill: string, datasets?: readonly stri
   };
 }
 
+/** How often a partition was charged with the loss of its worker. */
+export async function lossesIn({ sql }: { readonly sql: Tx }): Promise<number | undefined> {
+  const [row] = await sql.query<{ losses: number }>("select sum(losses)::int4 as losses from rederive.task");
+  return row?.losses;
+}
+
 /** Of a whole table against the oracle. */
 export async function divergenceIn(tx: Tx, table: string, dataset: string): Promise<number> {
   const [row] = await tx.query<{ divergence: number }>(divergenceOf(table, dataset));

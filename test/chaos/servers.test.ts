@@ -10,7 +10,8 @@ import { findRedisServer } from "../../src/embedded/redis.ts";
 import { withDatabase } from "../support/postgres.ts";
 import { canStartRedis } from "../support/redis.ts";
 import { randomOf } from "./fleet.ts";
-import { expectExactlyOnce, seedOf, startAll, untilDone } from "./harness.ts";
+import { seedOf, survive, untilWithin } from "./harness.ts";
+import { lossesIn } from "./invariants.ts";
 import { withStage } from "./stage.ts";
 
 describe.skipIf(!canStartRedis())("servers that end", { timeout: 150_000 }, () => {
@@ -21,16 +22,11 @@ describe.skipIf(!canStartRedis())("servers that end", { timeout: 150_000 }, () =
       await withDatabase((databaseUrl) =>
         withStage(
           { databaseUrl, redisUrl: redis.url, prefix: "{chaos}", shape: { seed, ranges: 120, days: 40 } },
-          async (stage) => {
-            const backfill = await startAll(stage);
-            const { total } = await backfill.status();
-            stage.fleet.start("planner");
-            stage.fleet.startMany("worker", 2);
-            await untilDone(stage, backfill.id, 1 + Math.floor(randomOf(seed)() * (total / 2)));
-            await redis.restart();
-            await stage.reaches(backfill.id, "verified");
-            await expectExactlyOnce(stage, backfill.id, total);
-          },
+          (stage) =>
+            survive({ ...stage, random: randomOf(seed) }, async (run) => {
+              await untilWithin(run, 1 / 2);
+              await redis.restart();
+            }),
         ),
       );
     } finally {
@@ -50,22 +46,15 @@ describe.skipIf(!canStartRedis())("servers that end", { timeout: 150_000 }, () =
       postgres = first;
       await withStage(
         { databaseUrl: first.url, redisUrl: redis.url, prefix: "{chaos}", shape: { seed, ranges: 120, days: 40 } },
-        async (stage) => {
-          const backfill = await startAll(stage);
-          const { total } = await backfill.status();
-          stage.fleet.start("planner");
-          stage.fleet.startMany("worker", 2);
-          await untilDone(stage, backfill.id, 1 + Math.floor(randomOf(seed)() * (total / 2)));
-          await immediately(first.pid);
-          postgres = await startEmbeddedPostgres(cluster);
-          await stage.reaches(backfill.id, "verified");
-          const [losses] = await stage.sql.query<{ losses: number }>(
-            "select sum(losses)::int4 as losses from rederive.task",
-          );
-          // The restart is nothing that a partition did.
-          expect(losses?.losses).toBe(0);
-          await expectExactlyOnce(stage, backfill.id, total);
-        },
+        (stage) =>
+          survive({ ...stage, random: randomOf(seed) }, async (run) => {
+            await untilWithin(run, 1 / 2);
+            await immediately(first.pid);
+            postgres = await startEmbeddedPostgres(cluster);
+            await run.reaches(run.backfill.id, "verified");
+            // The restart is nothing that a partition did.
+            expect(await lossesIn(run)).toBe(0);
+          }),
       );
     } finally {
       await redis.stop();
