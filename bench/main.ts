@@ -213,17 +213,20 @@ function ours({ product }: Bench, run: (product: Product) => Promise<void>): Con
 /** Runs one table and prints it: milliseconds, and multiples of the first line. */
 async function contest(bench: Bench, title: string, contenders: readonly Contender[]): Promise<Timing[]> {
   const before = readCpu(bench.servers.pids);
-  const timings = await interleave(contenders, bench.rounds);
+  const timings = await interleave(contenders, bench.rounds, bench.servers.pids);
   // The last backfill must not still be there when the next table measures the rivals.
   await bench.product?.clear();
   const others = othersCores(before, readCpu(bench.servers.pids));
   const first = timings[0]?.medianMs ?? Number.NaN;
   print(`\n${title} (${bench.rounds} rounds; others used ${others.toFixed(2)} cores)`);
-  for (const { name, medianMs, roundsMs } of timings) {
+  for (const { name, medianMs, medianCpuMs, roundsMs } of timings) {
     const spread = `${Math.round(Math.min(...roundsMs))} to ${Math.round(Math.max(...roundsMs))}`;
-    print(
-      `  ${name.padEnd(30)}${`${Math.round(medianMs)} ms`.padStart(10)}${`${(medianMs / first).toFixed(2)}x`.padStart(9)}   ${spread}`,
-    );
+    const figures = [
+      `${Math.round(medianMs)} ms`.padStart(10),
+      `${(medianMs / first).toFixed(2)}x`.padStart(9),
+      `${Math.round(medianCpuMs)} ms of CPU`.padStart(18),
+    ];
+    print(`  ${name.padEnd(30)}${figures.join("")}   ${spread}`);
   }
   return timings;
 }

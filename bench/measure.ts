@@ -16,26 +16,34 @@ export interface Timing {
   readonly name: string;
   readonly medianMs: number;
   readonly roundsMs: readonly number[];
+  /** Milliseconds of CPU that the bench and its servers used in a round: what a busy machine does not distort. */
+  readonly medianCpuMs: number;
 }
 
 /** Runs every contender once per round, in turn; a first round that is thrown away warms caches and plans. */
 export async function interleave(
   contenders: readonly Contender[],
   rounds: number,
-  onRound: (round: number, name: string, ms: number) => void = () => {},
+  pids: readonly number[],
 ): Promise<Timing[]> {
-  const timings = new Map(contenders.map(({ name }) => [name, [] as number[]]));
+  const timings = contenders.map(({ name }) => ({ name, roundsMs: [] as number[], roundsCpuMs: [] as number[] }));
   for (let round = 0; round <= rounds; round += 1) {
-    for (const { name, prepare, run } of contenders) {
+    for (const [index, { prepare, run }] of contenders.entries()) {
       await prepare();
-      const started = performance.now();
+      const before = readCpu(pids);
       await run();
-      const ms = performance.now() - started;
-      onRound(round, name, ms);
-      if (round > 0) timings.get(name)?.push(ms);
+      const after = readCpu(pids);
+      if (round === 0) continue;
+      timings[index]?.roundsMs.push(after.atMs - before.atMs);
+      timings[index]?.roundsCpuMs.push((after.ownSeconds - before.ownSeconds) * 1_000);
     }
   }
-  return [...timings].map(([name, roundsMs]) => ({ name, roundsMs, medianMs: median(roundsMs) }));
+  return timings.map(({ name, roundsMs, roundsCpuMs }) => ({
+    name,
+    roundsMs,
+    medianMs: median(roundsMs),
+    medianCpuMs: median(roundsCpuMs),
+  }));
 }
 
 export function median(values: readonly number[]): number {

@@ -1,17 +1,17 @@
 /**
- * One attempt at one task, as a pipeline over one record:
+ * One attempt at a task, or at several short ones of a dataset together, as a pipeline over one record:
  *
  *   plan → claim → work → settle
  *
  * The claim is a transaction of its own, the work (work.ts) is another, both on the lane's writer, so that the backend
- * that a later attempt would have to end is the one that the claim wrote down. Errors are classified and recorded
- * under the task's epoch; every outcome is a value.
+ * that a later attempt would have to end is the one that the claim wrote down. What cannot be done together is done one
+ * by one under the same claims. Errors are classified and recorded under the task's epoch; every outcome is a value.
  */
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Derived } from "../catalog/dataset.ts";
 import { isRederiveError, RederiveError } from "../errors.ts";
 import { moveBackfill } from "../store/backfills.ts";
-import { type ClaimRow, claimTask, failTask, giveBackTask, taskState, terminateBackend } from "../store/claims.ts";
+import { type ClaimRow, claimTasks, failTask, giveBackTask, taskState, terminateBackend } from "../store/claims.ts";
 import { withSpan } from "../telemetry/spans.ts";
 import type { Database } from "../tx.ts";
 import type { TaskSpec } from "../warehouse/measure.ts";
@@ -22,7 +22,7 @@ import type { Lane } from "./lane.ts";
 import { later, standing, type TaskOutcome, type TaskRef } from "./outcome.ts";
 import { persistently } from "./patience.ts";
 import { bindingsOf, type RunDataset, type RunPlan, type RunPlans, upstreamsOf } from "./run-plan.ts";
-import { type Attempt, type TaskPoint, work } from "./work.ts";
+import { type Attempt, type Part, type TaskPoint, work, workTogether } from "./work.ts";
 
 export interface TaskContext {
   readonly worker: string;
@@ -37,150 +37,257 @@ export interface TaskContext {
   /** False where other tasks may run in this process. Default true. */
   readonly alone?: boolean;
   /** After the commit: makes consumers ready. Idempotent. */
-  readonly settle: (ref: TaskRef) => Promise<void>;
+  readonly settle: (refs: readonly TaskRef[]) => Promise<void>;
   /** Aborted when the worker stops at once. */
   readonly signal: AbortSignal;
   /** Tests stop, kill or break an attempt here. */
   readonly at?: ((point: TaskPoint, ref: TaskRef) => void | Promise<void>) | undefined;
 }
 
-/** A claimed task, before its dataset is loaded. */
-type Claimed = Omit<Attempt, "dataset" | "spec"> & { readonly context: TaskContext };
+/** What the attempts at the tasks of one claim share. */
+type Shared = Omit<Attempt, "dataset" | "parts"> & { readonly context: TaskContext };
+/** A claimed task. */
+type Claimed = Pick<Part, "ref" | "epoch"> & { readonly claim: ClaimRow };
 
 /** Carries a task as far as it goes. Rejects only on faults of this program. */
 export async function runTask(ref: TaskRef, context: TaskContext, traceparent?: string | null): Promise<TaskOutcome> {
+  const outcomes = await runTasks([ref], context, traceparent);
+  return outcomes.get(ref.task) as TaskOutcome;
+}
+
+/** The same for tasks of one dataset of one backfill, in one transaction where that is possible; outcomes by task. */
+export async function runTasks(
+  refs: readonly TaskRef[],
+  context: TaskContext,
+  traceparent?: string | null,
+): Promise<ReadonlyMap<string, TaskOutcome>> {
+  const [{ backfill, dataset, task }] = refs as readonly [TaskRef];
   let plan: RunPlan;
   try {
-    plan = await context.plans.plan(ref.backfill);
+    plan = await context.plans.plan(backfill);
   } catch (error) {
-    return unpreparable(error);
+    return ofAll(refs, unpreparable(error));
   }
-  const attributes = { "rederive.backfill": ref.backfill, "rederive.dataset": ref.dataset, "rederive.task": ref.task };
+  const attributes = { "rederive.backfill": backfill, "rederive.dataset": dataset, "rederive.task": task };
   return await withSpan(
     "task",
-    attributes,
+    { ...attributes, "rederive.tasks": refs.length },
     async (span) => {
-      const outcome = await attemptTask(ref, context, plan);
-      span.setAttribute("rederive.outcome", outcome.kind === "later" ? outcome.why : outcome.kind);
-      return outcome;
+      const outcomes = await attemptTasks(refs, context, plan);
+      span.setAttribute("rederive.outcome", [...new Set([...outcomes.values()].map(nameOf))].join(", "));
+      return outcomes;
     },
     { traceparent: traceparent ?? plan.traceparent },
   );
 }
 
-async function attemptTask(ref: TaskRef, context: TaskContext, plan: RunPlan): Promise<TaskOutcome> {
-  if (context.signal.aborted) return later("stopped");
+async function attemptTasks(
+  refs: readonly TaskRef[],
+  context: TaskContext,
+  plan: RunPlan,
+): Promise<Map<string, TaskOutcome>> {
+  if (context.signal.aborted) return ofAll(refs, later("stopped"));
   let session: Session;
-  let claim: ClaimRow | undefined;
+  let claims: ReadonlyMap<string, ClaimRow>;
   try {
     session = await context.lane.writer();
-    claim = await withSpan("claim", {}, () => claimFor(ref, context, plan, session));
+    claims = await withSpan("claim", {}, () => claimFor(refs, context, plan, session));
   } catch (error) {
-    return await refusedBeforeClaim(ref, context, error);
+    return ofAll(refs, await refusedBeforeClaim(refs, context, error));
   }
-  if (claim?.outcome !== "claimed") return await unclaimed(ref, context, claim);
-  return await runClaimed(ref, context, plan, session, claim);
+  const claimed = refs.flatMap((ref) => claimedOf(ref, claims.get(ref.task)));
+  const outcomes = await runClaimed(claimed, context, plan, session);
+  for (const ref of refs) {
+    if (!outcomes.has(ref.task)) outcomes.set(ref.task, await unclaimed(ref, context, claims.get(ref.task)));
+  }
+  return outcomes;
+}
+
+function claimedOf(ref: TaskRef, claim: ClaimRow | undefined): Claimed[] {
+  return claim?.outcome === "claimed" ? [{ ref, epoch: claim.epoch, claim }] : [];
 }
 
 /** Claims, after ending the backend of an attempt whose worker is gone: frozen inside COPY it would survive any timeout. */
 async function claimFor(
-  ref: TaskRef,
+  refs: readonly TaskRef[],
   context: TaskContext,
   plan: RunPlan,
   session: Session,
-): Promise<ClaimRow | undefined> {
-  const derived = derivedOf(context.catalog, ref.dataset);
+): Promise<Map<string, ClaimRow>> {
+  const [{ backfill, dataset }] = refs as readonly [TaskRef];
+  const derived = derivedOf(context.catalog, dataset);
   const args = {
-    ...ref,
+    backfill,
+    dataset,
     worker: context.worker,
     backendPid: session.pid,
     backendStart: session.startedAt,
     planHash: plan.planHash,
-    definition: plan.samePins ? (context.definitions[ref.dataset] ?? null) : null,
+    definition: plan.samePins ? (context.definitions[dataset] ?? null) : null,
     upstreams: derived === undefined ? [] : upstreamsOf(derived),
     maxLosses: context.maxLosses,
     alone: context.alone ?? true,
   };
-  const claim = await claimTask(session, args);
-  if (claim?.outcome !== "lost" || claim.backendPid === null || claim.backendStart === null) return claim;
-  const gone = await terminateBackend(context.database, { pid: claim.backendPid, start: claim.backendStart });
-  return gone ? await claimTask(session, args) : { ...claim, outcome: "busy" };
+  const claims = new Map<string, ClaimRow>();
+  const claim = async (tasks: readonly string[]) => {
+    for (const row of await claimTasks(session, { ...args, tasks })) claims.set(row.task, row);
+  };
+  await claim(refs.map(({ task }) => task));
+  for (const lost of [...claims.values()].filter(({ outcome }) => outcome === "lost")) {
+    if (lost.backendPid === null || lost.backendStart === null) continue;
+    const gone = await terminateBackend(context.database, { pid: lost.backendPid, start: lost.backendStart });
+    if (gone) await claim([lost.task]);
+    else claims.set(lost.task, { ...lost, outcome: "busy" });
+  }
+  return claims;
 }
 
 async function runClaimed(
-  ref: TaskRef,
+  claimed: readonly Claimed[],
   context: TaskContext,
   plan: RunPlan,
   session: Session,
-  claim: ClaimRow,
-): Promise<TaskOutcome> {
-  const { epoch } = claim;
+): Promise<Map<string, TaskOutcome>> {
+  if (claimed.length === 0) return new Map();
   const { worker, lane, database, heartbeat } = context;
   const stopping = new AbortController();
   const stop = (why: string) => stopping.abort(new RederiveError("fenced", `the attempt was stopped: ${why}`));
   const onAbort = () => stop("the worker stops");
   // Ending the backends is what interrupts a statement; unlike a late cancel request it cannot hit the next task.
   stopping.signal.addEventListener("abort", () => void lane.cut());
-  const unwatch = heartbeat.watch({ task: ref.task, epoch, stop });
+  const unwatch = claimed.map(({ ref, epoch }) => heartbeat.watch({ task: ref.task, epoch, stop }));
   context.signal.addEventListener("abort", onAbort);
-  const at = async (point: TaskPoint) => context.at?.(point, ref);
+  const at = async (point: TaskPoint, ref: TaskRef) => context.at?.(point, ref);
   const leaseLives = () => heartbeat.leaseLives();
   const { signal } = stopping;
   try {
     if (context.signal.aborted) onAbort();
-    return await workClaimed(
-      { context, ref, epoch, worker, plan, session, lane, database, signal, leaseLives, at },
-      claim,
-    );
+    const shared = { context, worker, plan, session, lane, database, signal, leaseLives, at };
+    return await settleAll(await workClaimed(claimed, shared), claimed, context);
   } finally {
-    unwatch();
+    for (const end of unwatch) end();
     context.signal.removeEventListener("abort", onAbort);
   }
 }
 
-async function workClaimed(claimed: Claimed, claim: ClaimRow): Promise<TaskOutcome> {
-  const { context, ref, plan } = claimed;
-  let outcome: TaskOutcome;
+async function workClaimed(claimed: readonly Claimed[], shared: Shared): Promise<Map<string, TaskOutcome>> {
+  const { context, plan } = shared;
+  const [{ ref }] = claimed as readonly [Claimed];
+  let dataset: RunDataset;
   try {
-    await claimed.at("claimed");
-    const dataset = await context.plans.dataset(plan, requireDerived(context.catalog, ref.dataset));
-    outcome = await work({ ...claimed, dataset, spec: specOf(plan, dataset, claim) });
+    for (const each of claimed) await shared.at("claimed", each.ref);
+    dataset = await context.plans.dataset(plan, requireDerived(context.catalog, ref.dataset));
   } catch (error) {
-    return await recordFailure(claimed, error);
+    return await recordFailures(claimed, shared, error);
   }
-  // Most tasks at the end of the graph have no consumers, and nothing to do here.
-  return outcome.kind === "done" && outcome.consumers > 0 ? await settle(ref, context, outcome) : outcome;
+  const parts = claimed.map((each) => ({ ...each, spec: specOf(plan, dataset, each.claim) }));
+  // What was tried before is tried alone: whatever it did then, it does not do it to its neighbours.
+  const fresh = parts.filter(({ claim }) => claim.epoch === 1);
+  const done = fresh.length > 1 ? await workFresh(fresh, { ...shared, dataset, parts: fresh }) : new Map();
+  for (const part of parts) {
+    if (!done.has(part.ref.task)) done.set(part.ref.task, await workAlone(part, { ...shared, dataset, parts: [part] }));
+  }
+  return done;
 }
 
-/** What follows the commit. If it fails, the job comes back, finds the task done, and does this again. */
-async function settle(ref: TaskRef, context: TaskContext, outcome: TaskOutcome): Promise<TaskOutcome> {
+/** Tasks that nobody has tried before, in one transaction. Those that are not in the answer have to be done alone. */
+async function workFresh(claimed: readonly Claimed[], attempt: Shared & Attempt): Promise<Map<string, TaskOutcome>> {
+  const { session, signal } = attempt;
   try {
-    await context.settle(ref);
-    await context.at?.("readiness", ref);
-    return outcome;
-  } catch {
-    return later("unsettled");
+    const outcomes = await workTogether(attempt);
+    if (outcomes !== undefined)
+      return new Map(claimed.map(({ ref }, index) => [ref.task, outcomes[index] as TaskOutcome]));
+    if (session.usable) await session.query("rollback");
+  } catch (error) {
+    if (!session.usable || signal.aborted) return await recordFailures(claimed, attempt, error);
+    await session.query("rollback").catch(() => undefined);
   }
+  return new Map();
+}
+
+async function workAlone(
+  part: Part & Claimed,
+  attempt: Shared & Attempt & { readonly parts: readonly [Part] },
+): Promise<TaskOutcome> {
+  // A neighbour in the same claim has lost the connection; this one has done nothing yet.
+  if (!attempt.session.usable && !attempt.signal.aborted) return await giveBack(part, attempt);
+  try {
+    return await work(attempt);
+  } catch (error) {
+    return await recordFailure(part, attempt, error);
+  }
+}
+
+async function giveBack(part: Claimed, shared: Shared): Promise<TaskOutcome> {
+  const mine = { task: part.ref.task, epoch: part.epoch };
+  try {
+    const given = await persistently(() => giveBackTask(shared.database, mine));
+    return given ? later("unavailable") : await standingOf(part, shared);
+  } catch (unrecorded) {
+    if (classify(unrecorded).kind === "deterministic") throw unrecorded;
+    return later("unavailable");
+  }
+}
+
+/** What follows the commits, in one go. Most tasks at the end of the graph have no consumers, and nothing to do here. */
+async function settleAll(
+  outcomes: Map<string, TaskOutcome>,
+  claimed: readonly Claimed[],
+  context: TaskContext,
+): Promise<Map<string, TaskOutcome>> {
+  const producers = claimed.filter(({ ref }) => {
+    const outcome = outcomes.get(ref.task);
+    return outcome?.kind === "done" && outcome.consumers > 0;
+  });
+  if (producers.length === 0) return outcomes;
+  const settled = await settle(
+    producers.map(({ ref }) => ref),
+    context,
+  );
+  if (!settled) for (const { ref } of producers) outcomes.set(ref.task, later("unsettled"));
+  return outcomes;
+}
+
+/** False where it failed: then the job comes back, finds the task done, and does this again. */
+async function settle(refs: readonly TaskRef[], context: TaskContext): Promise<boolean> {
+  try {
+    await context.settle(refs);
+    for (const ref of refs) await context.at?.("readiness", ref);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function recordFailures(
+  claimed: readonly Claimed[],
+  shared: Shared,
+  error: unknown,
+): Promise<Map<string, TaskOutcome>> {
+  const outcomes = new Map<string, TaskOutcome>();
+  for (const part of claimed) outcomes.set(part.ref.task, await recordFailure(part, shared, error));
+  return outcomes;
 }
 
 /** After an error: what happened to the attempt, recorded under its epoch, so that a fenced one changes nothing. */
-async function recordFailure(claimed: Claimed, error: unknown): Promise<TaskOutcome> {
-  const { ref, context, session, epoch, signal } = claimed;
+async function recordFailure(part: Claimed, shared: Shared, error: unknown): Promise<TaskOutcome> {
+  const { ref, epoch } = part;
+  const { context, session, signal } = shared;
   const mine = { task: ref.task, epoch };
   const connectionLost = !session.usable;
-  await clean(claimed);
+  await clean(shared);
   try {
     // Stopping counts neither as an attempt nor as a loss.
     if (signal.aborted || isFenced(error)) {
       const given = await persistently(() => giveBackTask(context.database, mine));
-      return given ? later("stopped") : await standingOf(claimed);
+      return given ? later("stopped") : await standingOf(part, shared);
     }
     const failure = classify(error, connectionLost);
     if (failure.kind === "exhausted") {
       await persistently(() => giveBackTask(context.database, mine));
-      return await holdExhausted(ref, context, failure);
+      return await holdExhausted(ref.backfill, context, failure);
     }
-    return await countFailure(claimed, failure);
+    return await countFailure(part, shared, failure);
   } catch (unrecorded) {
     if (classify(unrecorded).kind === "deterministic") throw unrecorded;
     // Postgres is away. The task stays running under a lease that ends, or under a backend that is gone.
@@ -188,8 +295,9 @@ async function recordFailure(claimed: Claimed, error: unknown): Promise<TaskOutc
   }
 }
 
-async function countFailure(claimed: Claimed, failure: Failure): Promise<TaskOutcome> {
-  const { ref, context, epoch } = claimed;
+async function countFailure(part: Claimed, shared: Shared, failure: Failure): Promise<TaskOutcome> {
+  const { ref, epoch } = part;
+  const { context } = shared;
   const recorded = await persistently(() =>
     failTask(context.database, {
       task: ref.task,
@@ -199,13 +307,13 @@ async function countFailure(claimed: Claimed, failure: Failure): Promise<TaskOut
       maxOfKind: triesOf[failure.kind],
     }),
   );
-  if (recorded === undefined) return await standingOf(claimed);
+  if (recorded === undefined) return await standingOf(part, shared);
   if (recorded.state === "failed") return { kind: "failed", code: failure.code, message: failure.message };
   return { kind: "retry", failure, attempts: recorded.attempts };
 }
 
 /** The lane is ready for the next task: rolled back where the connection lives, else cut off on the server too. */
-async function clean({ session, lane, signal }: Claimed): Promise<void> {
+async function clean({ session, lane, signal }: Shared): Promise<void> {
   if (session.usable && !signal.aborted) {
     try {
       await session.query("rollback");
@@ -218,10 +326,10 @@ async function clean({ session, lane, signal }: Claimed): Promise<void> {
 }
 
 /** Out of disk or connections: the backfill waits for a person, instead of trying over and over. */
-async function holdExhausted(ref: TaskRef, context: TaskContext, failure: Failure): Promise<TaskOutcome> {
+async function holdExhausted(backfill: string, context: TaskContext, failure: Failure): Promise<TaskOutcome> {
   const reason = `resource_exhausted: ${failure.message}; make room in Postgres, then resume`;
   try {
-    await moveBackfill(context.database, { id: ref.backfill, to: "held", reason, from: ["running"] });
+    await moveBackfill(context.database, { id: backfill, to: "held", reason, from: ["running"] });
   } catch {
     return later("unavailable");
   }
@@ -229,10 +337,15 @@ async function holdExhausted(ref: TaskRef, context: TaskContext, failure: Failur
 }
 
 /** The lane could not be opened, or the claim itself failed: no attempt was made, so none is counted. */
-async function refusedBeforeClaim(ref: TaskRef, context: TaskContext, error: unknown): Promise<TaskOutcome> {
+async function refusedBeforeClaim(
+  refs: readonly TaskRef[],
+  context: TaskContext,
+  error: unknown,
+): Promise<TaskOutcome> {
   const failure = classify(error);
   await context.lane.cut();
-  if (failure.kind === "exhausted") return await holdExhausted(ref, context, failure);
+  const [{ backfill }] = refs as readonly [TaskRef];
+  if (failure.kind === "exhausted") return await holdExhausted(backfill, context, failure);
   if (failure.kind === "deterministic") return { kind: "failed", code: failure.code, message: failure.message };
   return later("unavailable");
 }
@@ -247,7 +360,7 @@ async function unclaimed(ref: TaskRef, context: TaskContext, claim: ClaimRow | u
         message: `${ref.backfill} has no task ${ref.task} of ${ref.dataset} under the plan that this worker verified`,
       };
     case "settled":
-      return await settle(ref, context, { kind: "settled" });
+      return (await settle([ref], context)) ? { kind: "settled" } : later("unsettled");
     case "cancelled":
       return { kind: "cancelled" };
     case "failed":
@@ -288,8 +401,16 @@ function unpreparable(error: unknown): TaskOutcome {
   return later("unavailable");
 }
 
-async function standingOf({ context, ref }: Claimed): Promise<TaskOutcome> {
-  return standing(await persistently(() => taskState(context.database, ref.task)));
+async function standingOf({ ref }: Claimed, { database }: Shared): Promise<TaskOutcome> {
+  return standing(await persistently(() => taskState(database, ref.task)));
+}
+
+function ofAll(refs: readonly TaskRef[], outcome: TaskOutcome): Map<string, TaskOutcome> {
+  return new Map(refs.map(({ task }) => [task, outcome]));
+}
+
+function nameOf(outcome: TaskOutcome): string {
+  return outcome.kind === "later" ? outcome.why : outcome.kind;
 }
 
 function specOf(plan: RunPlan, dataset: RunDataset, claim: ClaimRow): TaskSpec {

@@ -1,18 +1,26 @@
 /**
- * The work of a claimed task: one REPEATABLE READ transaction.
+ * The work of claimed tasks: one REPEATABLE READ transaction.
  *
  *   begin and compute → verdict → finish → commit
  *
  * Output, checks, hold, stamp, edges and the task's own state commit together or not at all. The last statement before
- * the commit matches only while the epoch is ours, so an attempt that was replaced rolls back.
+ * the commit matches only while the epoch is ours, so an attempt that was replaced rolls back. Short tasks of one
+ * dataset share a transaction (docs/decisions/0010-tasks-in-groups.md): all of them commit in it, or none.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { labelOf } from "../catalog/scheme.ts";
 import { RederiveError } from "../errors.ts";
 import { clearCheckResults, holdDataset, insertCheckResults } from "../store/checks.ts";
-import { type Finished, finishTask, type StampInput, taskState, terminateBackend } from "../store/claims.ts";
+import {
+  type Finished,
+  type FinishedWork,
+  finishTasks,
+  type StampInput,
+  taskState,
+  terminateBackend,
+} from "../store/claims.ts";
 import { currentTraceId, withSpan } from "../telemetry/spans.ts";
-import type { Database, Tx } from "../tx.ts";
+import type { Database } from "../tx.ts";
 import { judgeTask } from "../validation/verdict.ts";
 import type { Binding } from "../warehouse/bind.ts";
 import { computeSelect } from "../warehouse/compute.ts";
@@ -29,14 +37,20 @@ import type { RunDataset, RunPlan } from "./run-plan.ts";
 /** Where tests stop, kill or break an attempt. */
 export type TaskPoint = "claimed" | "computed" | "beforeFinish" | "beforeCommit" | "afterCommit" | "readiness";
 
-/** The record that the steps share. */
-export interface Attempt {
+/** One task of an attempt. */
+export interface Part {
   readonly ref: TaskRef;
   readonly epoch: number;
+  readonly spec: TaskSpec;
+}
+
+/** The record that the steps share. */
+export interface Attempt {
+  /** One task, or several of one dataset in one transaction. */
+  readonly parts: readonly Part[];
   readonly worker: string;
   readonly plan: RunPlan;
   readonly dataset: RunDataset;
-  readonly spec: TaskSpec;
   /** The lane's writer, on which the claim was made. */
   readonly session: Session;
   readonly lane: Lane;
@@ -45,67 +59,89 @@ export interface Attempt {
   /** Aborted by the worker's end, a cancellation, or a lease that ran out. */
   readonly signal: AbortSignal;
   readonly leaseLives: () => boolean;
-  readonly at: (point: TaskPoint) => Promise<void>;
+  readonly at: (point: TaskPoint, ref: TaskRef) => Promise<void>;
 }
+
+/** An attempt at one task. */
+export type SingleAttempt = Attempt & { readonly parts: readonly [Part] };
 
 /** How often the work transaction is run again within one attempt after a conflict with another transaction. */
 const conflictRuns = 5;
 /** A COMMIT without a reply for so long is settled from outside. */
 const commitReplyMs = 30_000;
 
-/** The work transaction, again where another transaction was in the way and the task is still ours. */
-export async function work(attempt: Attempt): Promise<TaskOutcome> {
+/** The work transaction of one task, again where another transaction was in the way and the task is still ours. */
+export async function work(attempt: SingleAttempt): Promise<TaskOutcome> {
   for (let run = 1; ; run += 1) {
     try {
       return await workOnce(attempt);
     } catch (error) {
       if (!isConflict(error) || run === conflictRuns || attempt.signal.aborted) throw error;
       await attempt.session.query("rollback");
-      const state = await stateOf(attempt);
-      if (!isOurs(attempt, state)) return standing(state);
+      const state = await stateOf(attempt, attempt.parts[0]);
+      if (!isOurs(attempt.parts[0], state)) return standing(state);
       await sleep(Math.random() * 20 * run);
     }
   }
 }
 
-async function workOnce(attempt: Attempt): Promise<TaskOutcome> {
-  const computed = await withSpan("compute", {}, () => compute(attempt));
-  await attempt.at("computed");
-  const held = await recordVerdict(attempt, computed);
-  const measured = await remeasured(attempt, computed);
-  const finished = await withSpan("finish", {}, () => finish(attempt, measured));
-  if (finished === undefined) {
-    await attempt.session.query("rollback");
-    return standing(await stateOf(attempt));
-  }
-  await attempt.at("beforeCommit");
-  const committed = await withSpan("commit", {}, () => commit(attempt));
-  if (committed !== "committed") return committed;
-  await attempt.at("afterCommit");
+async function workOnce(attempt: SingleAttempt): Promise<TaskOutcome> {
+  const [part] = attempt.parts;
+  const [computed] = (await compute(attempt)) as [Measured];
+  const held = await recordVerdict(attempt, part, computed);
+  const measured = await remeasured(attempt, part, computed);
+  const [finished] = await seal(attempt, [measured]);
+  if (finished === undefined) return standing(await stateOf(attempt, part));
   return { kind: "done", rows: measured.rowsWritten, held, consumers: finished.consumers };
 }
 
-/** Begins and computes; for `select` both in one round trip. */
-async function compute({ lane, dataset, session, spec, signal }: Attempt): Promise<Measured> {
-  const timeout = Math.trunc(dataset.derived.timeoutMs);
-  const begin = `begin isolation level repeatable read; set local statement_timeout = ${timeout}`;
-  if (dataset.derived.transform.kind !== "map") return await computeSelect(beginningWith(session, begin), spec);
-  await session.query(begin);
-  const reader = await lane.reader();
-  await reader.limitStatements(timeout);
-  return await computeMap(session, reader, spec, signal);
+/**
+ * The work of several tasks in one transaction: the outcome of each, or undefined where one of them broke a check or was
+ * fenced; then none took effect, and each has to be done alone. Throws what one of them threw, also without effect.
+ */
+export async function workTogether(attempt: Attempt): Promise<TaskOutcome[] | undefined> {
+  const computed = await compute(attempt);
+  if (computed.some(({ failures }) => failures.length > 0)) return undefined;
+  const finished = await seal(attempt, computed);
+  if (finished.length === 0) return undefined;
+  const consumers = new Map(finished.map((each) => [each.task, each.consumers]));
+  return attempt.parts.map(({ ref }, index) => ({
+    kind: "done",
+    rows: (computed[index] as Measured).rowsWritten,
+    held: false,
+    consumers: consumers.get(ref.task) ?? 0,
+  }));
 }
 
-/** The same session, which sends `begin` together with the next statement. */
-function beginningWith(session: Session, begin: string): Tx {
-  return { query: (text) => session.query(`${begin};\n${text}`) };
+/** Begins and computes; for `select` in one round trip. */
+async function compute(attempt: Attempt): Promise<Measured[]> {
+  const computed = await withSpan("compute", {}, () => computeParts(attempt));
+  await reached(attempt, "computed");
+  return computed;
+}
+
+async function computeParts({ lane, dataset, session, parts, signal }: Attempt): Promise<Measured[]> {
+  const timeout = Math.trunc(dataset.derived.timeoutMs);
+  const begin = ["begin isolation level repeatable read", `set local statement_timeout = ${timeout}`];
+  const specs = parts.map(({ spec }) => spec);
+  if (dataset.derived.transform.kind !== "map") return await computeSelect(session, specs, begin);
+  await session.query(begin.join("; "));
+  const reader = await lane.reader();
+  await reader.limitStatements(timeout);
+  const measured: Measured[] = [];
+  for (const spec of specs) measured.push(await computeMap(session, reader, spec, signal));
+  return measured;
+}
+
+async function reached({ parts, at }: Attempt, point: TaskPoint): Promise<void> {
+  for (const { ref } of parts) await at(point, ref);
 }
 
 /**
  * Failed checks become rows, and one of severity `error` holds the dataset, all in the work transaction: the output is
  * committed with its evidence, for people to look at, and nothing downstream starts on it. True when held.
  */
-async function recordVerdict({ ref, session, spec }: Attempt, measured: Measured): Promise<boolean> {
+async function recordVerdict({ session }: Attempt, { ref, spec }: Part, measured: Measured): Promise<boolean> {
   const checked = { backfill: ref.backfill, dataset: ref.dataset, partition: String(spec.ordinal) };
   if (spec.replace) await clearCheckResults(session, checked);
   const { outcomes, hold } = await judgeTask(session, spec, measured);
@@ -120,53 +156,78 @@ async function recordVerdict({ ref, session, spec }: Attempt, measured: Measured
  * The stamp must tell what is committed: rows outside of the partition were removed by the verdict, so count and hash
  * are taken again; what failed stays on record as it was found.
  */
-async function remeasured({ session, spec }: Attempt, computed: Measured): Promise<Measured> {
+async function remeasured({ session }: Attempt, { spec }: Part, computed: Measured): Promise<Measured> {
   if (!computed.failures.some(({ probe }) => probe.kind === "outside")) return computed;
   const { rowsWritten, outputHash } = await measureCandidate(session, spec, computed.rowsRead);
   return { ...computed, rowsWritten, outputHash };
 }
 
-/** Undefined when fenced. A worker that may have outlived its lease does not even ask. */
-async function finish(attempt: Attempt, measured: Measured): Promise<Finished | undefined> {
-  const { ref, plan, dataset, session, epoch, spec, signal } = attempt;
-  await attempt.at("beforeFinish");
+/** Finishes and commits: what became of each task, or nothing at all where one of them is not ours any more. */
+async function seal(attempt: Attempt, measured: readonly Measured[]): Promise<readonly Finished[]> {
+  const { session, parts } = attempt;
+  const finished = await withSpan("finish", {}, () => finish(attempt, measured));
+  if (finished.length < parts.length) {
+    await session.query("rollback");
+    return [];
+  }
+  await reached(attempt, "beforeCommit");
+  if (!(await withSpan("commit", {}, () => commit(attempt)))) return [];
+  await reached(attempt, "afterCommit");
+  return finished;
+}
+
+/** A worker that may have outlived its lease does not even ask. */
+async function finish(attempt: Attempt, measured: readonly Measured[]): Promise<Finished[]> {
+  const { parts, plan, dataset, session, signal } = attempt;
+  await reached(attempt, "beforeFinish");
   signal.throwIfAborted();
   if (!attempt.leaseLives()) throw new RederiveError("fenced", "the worker's lease ran out during the work");
-  const failed = new Map(measured.failures.map((failure) => [failure.probe.name, failure.count]));
-  return await finishTask(session, {
-    task: ref.task,
-    epoch,
+  return await finishTasks(session, {
     planHash: plan.planHash,
     worker: attempt.worker,
     fingerprint: dataset.step.fingerprint,
     definition: dataset.step.definition,
-    inputs: spec.bindings.map(stampInput),
-    rowsRead: measured.rowsRead,
-    rowsWritten: measured.rowsWritten,
     hashAlgorithm,
-    outputHash: measured.outputHash,
-    checks: spec.probes.map(({ name, severity }) => ({ name, severity, failures: failed.get(name) ?? 0 })),
     traceId: currentTraceId() ?? null,
+    tasks: parts.map((part, index) => finishedWork(part, measured[index] as Measured, measured[index - 1])),
   });
 }
 
+function finishedWork({ ref, epoch, spec }: Part, measured: Measured, before: Measured | undefined): FinishedWork {
+  const failed = new Map(measured.failures.map((failure) => [failure.probe.name, failure.count]));
+  return {
+    task: ref.task,
+    epoch,
+    inputs: spec.bindings.map(stampInput),
+    rowsRead: measured.rowsRead,
+    rowsWritten: measured.rowsWritten,
+    outputHash: measured.outputHash,
+    checks: spec.probes.map(({ name, severity }) => ({ name, severity, failures: failed.get(name) ?? 0 })),
+    startedAt: before?.measuredAt ?? null,
+    finishedAt: measured.measuredAt,
+  };
+}
+
 /**
- * A COMMIT whose reply is lost is unknown, not failed. The old backend is ended first: only then is it certain that
- * nothing is under way any more, and the task's row tells on a fresh connection.
+ * True once committed, false where the tasks have come to another end. A COMMIT whose reply is lost is unknown, not
+ * failed. The old backend is ended first: only then is it certain that nothing is under way any more, and the tasks'
+ * rows tell on a fresh connection.
  */
-async function commit(attempt: Attempt): Promise<"committed" | TaskOutcome> {
+async function commit(attempt: Attempt): Promise<boolean> {
   try {
     await withDeadline(attempt.session.query("commit"), commitReplyMs);
-    return "committed";
+    return true;
   } catch (error) {
     // An answer of the server on a connection that lives is an answer: nothing was committed.
     if (attempt.session.usable && !isDeadline(error) && !attempt.signal.aborted) throw error;
     await attempt.lane.cut();
     await persistently(() => endOf(attempt));
-    const state = await stateOf(attempt);
-    if (state?.epoch === attempt.epoch && state.state === "done") return "committed";
-    if (isOurs(attempt, state)) throw error;
-    return standing(state);
+    const [first] = attempt.parts as readonly [Part];
+    const state = await stateOf(attempt, first);
+    // They commit together, so one of them tells of all.
+    if (state?.epoch === first.epoch && state.state === "done") return true;
+    if (isOurs(first, state)) throw error;
+    return false;
   }
 }
 
@@ -178,12 +239,12 @@ async function endOf({ database, session }: Attempt): Promise<void> {
 
 type State = Awaited<ReturnType<typeof taskState>>;
 
-function stateOf({ database, ref }: Attempt): Promise<State> {
+function stateOf({ database }: Attempt, { ref }: Part): Promise<State> {
   return persistently(() => taskState(database, ref.task));
 }
 
-function isOurs(attempt: Attempt, state: State): boolean {
-  return state?.state === "running" && state.epoch === attempt.epoch;
+function isOurs({ epoch }: Part, state: State): boolean {
+  return state?.state === "running" && state.epoch === epoch;
 }
 
 function stampInput({ input, recomputed, live, everything }: Binding): StampInput {

@@ -1,7 +1,8 @@
 /**
  * A worker process: takes jobs from the queues of its catalog and carries their tasks.
  *
- * Queues share a fixed number of lanes; each lane has a database connection of its own, opened when it is first used.
+ * Queues share a fixed number of lanes; each lane has a database connection of its own, opened when it is first used,
+ * and carries one task at a time, or a group of short ones (groups.ts).
  * The worker is in the fleet while its heartbeat renews its lease. `stop` drains: no new task, running ones may finish
  * within `drainMs`, then they are ended and their tasks given back; a second `stop` ends them at once.
  */
@@ -19,13 +20,14 @@ import type { Logger } from "../telemetry/log.ts";
 import { recordError, recordTask, type TaskOutcome as TaskMetric } from "../telemetry/metrics.ts";
 import type { Database } from "../tx.ts";
 import type { Delivery } from "./deliver.ts";
+import { Groups } from "./groups.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { Lane } from "./lane.ts";
 import { describeOutcome, later, type TaskOutcome, type TaskRef } from "./outcome.ts";
 import { backoffMs, laneQueues, type Queues, type TaskJob, type TaskWorker, taskOfJob } from "./queues.ts";
 import { afterCommit } from "./release.ts";
 import { RunPlans } from "./run-plan.ts";
-import { runTask, type TaskContext } from "./task.ts";
+import { runTasks, type TaskContext } from "./task.ts";
 import { Turns } from "./turns.ts";
 
 export interface WorkerOptions {
@@ -52,6 +54,14 @@ export interface RunningWorker {
   readonly ended: Promise<RederiveError | undefined>;
 }
 
+/** A job that waits for a lane. */
+interface WaitingJob {
+  readonly ref: TaskRef;
+  readonly traceparent: string | undefined;
+  readonly end: (outcome: TaskOutcome) => void;
+  readonly fail: (error: unknown) => void;
+}
+
 /** How long Redis may take to hear of the last results before the worker leaves anyway. */
 const closeMs = 5_000;
 /** How long no task may run before the worker counts as idle. */
@@ -69,6 +79,7 @@ class FleetWorker implements RunningWorker {
   readonly ended: Promise<RederiveError | undefined>;
   readonly #options: WorkerOptions;
   readonly #lanes: Lanes;
+  readonly #groups: Groups<WaitingJob>;
   readonly #turns = new Turns();
   readonly #heartbeat: Heartbeat;
   readonly #context: Omit<TaskContext, "lane">;
@@ -89,6 +100,7 @@ class FleetWorker implements RunningWorker {
     this.#lanes = new Lanes(settings.concurrency, (index) => {
       return new Lane({ databaseUrl, database, applicationName: `rederive worker ${index}` });
     });
+    this.#groups = new Groups((dataset) => isSelect(catalog, dataset));
     this.#heartbeat = new Heartbeat({
       database,
       registration: {
@@ -112,7 +124,10 @@ class FleetWorker implements RunningWorker {
       plans: new RunPlans(database),
       heartbeat: this.#heartbeat,
       maxLosses: settings.maxLosses,
-      settle: async (ref) => void (await afterCommit(delivery, [ref.task])),
+      settle: async (refs) => {
+        const producers = refs.map(({ task }) => task);
+        await afterCommit(delivery, producers);
+      },
       signal: this.#aborting.signal,
       at: options.at,
     };
@@ -136,6 +151,7 @@ class FleetWorker implements RunningWorker {
   stop(): Promise<void> {
     if (this.#stopping !== undefined) this.#aborting.abort();
     this.#stopping ??= this.#drain();
+    this.#dispatch();
     return this.#stopping;
   }
 
@@ -169,15 +185,49 @@ class FleetWorker implements RunningWorker {
   async #process(consumer: TaskWorker, job: TaskJob, token: string | undefined): Promise<void> {
     const counter = this.#consumers.get(consumer);
     if (counter !== undefined) counter.active += 1;
-    const lane = await this.#lanes.take();
     this.#share();
     try {
-      const outcome = this.#stopping === undefined ? await this.#run(job, lane) : later("stopped");
-      await this.#answer(outcome, job, token);
+      await this.#answer(await this.#outcomeOf(job), job, token);
     } finally {
       if (counter !== undefined) counter.active -= 1;
+      this.#share();
+      this.#noticeIdle();
+    }
+  }
+
+  async #outcomeOf(job: TaskJob): Promise<TaskOutcome> {
+    const ref = await refOf(job, this.#options.database);
+    if (ref === undefined) return { kind: "failed", code: "not_found", message: `job ${job.id ?? ""} names no task` };
+    return await new Promise<TaskOutcome>((end, fail) => {
+      this.#groups.add({ ref, traceparent: traceparentOf(job), end, fail });
+      this.#dispatch();
+    });
+  }
+
+  /** Gives what waits to the lanes that are free; where the worker stops, back to the queue. */
+  #dispatch(): void {
+    if (this.#stopping !== undefined) {
+      for (const job of this.#groups.drain()) job.end(later("stopped"));
+      return;
+    }
+    while (this.#groups.waiting > 0) {
+      const lanes = this.#lanes.free;
+      const lane = this.#lanes.take();
+      if (lane === undefined) return;
+      void this.#occupy(lane, this.#groups.take(lanes));
+    }
+  }
+
+  async #occupy(lane: Lane, group: readonly WaitingJob[]): Promise<void> {
+    try {
+      const outcomes = await this.#run(group, lane);
+      for (const { ref, end } of group) end(outcomes.get(ref.task) ?? later("unsettled"));
+    } catch (error) {
+      for (const { fail } of group) fail(error);
+    } finally {
       this.#lanes.give(lane);
       this.#share();
+      this.#dispatch();
       this.#noticeIdle();
     }
   }
@@ -185,7 +235,7 @@ class FleetWorker implements RunningWorker {
   /** Between two jobs a worker is idle for a moment; only a pause counts. */
   #noticeIdle(): void {
     const { onIdle, settings } = this.#options;
-    const idle = () => this.#lanes.free === settings.concurrency;
+    const idle = () => this.#lanes.free === settings.concurrency && this.#groups.waiting === 0;
     if (onIdle === undefined || this.#idleTimer !== undefined || !idle()) return;
     this.#idleTimer = setTimeout(() => {
       this.#idleTimer = undefined;
@@ -193,27 +243,43 @@ class FleetWorker implements RunningWorker {
     }, idleMs).unref();
   }
 
-  async #run(job: TaskJob, lane: Lane): Promise<TaskOutcome> {
-    const ref = await refOf(job, this.#options.database);
-    if (ref === undefined) return { kind: "failed", code: "not_found", message: `job ${job.id ?? ""} names no task` };
+  async #run(group: readonly WaitingJob[], lane: Lane): Promise<ReadonlyMap<string, TaskOutcome>> {
     const startedAt = performance.now();
-    const outcome = await this.#carry(ref, lane, traceparentOf(job));
-    this.#report(ref, outcome, (performance.now() - startedAt) / 1_000);
-    return outcome;
+    const outcomes = await this.#carry(group, lane);
+    const ms = performance.now() - startedAt;
+    const [{ ref }] = group as readonly [WaitingJob];
+    if ([...outcomes.values()].every(({ kind }) => kind === "done")) this.#groups.learn(ref.dataset, ms, group.length);
+    for (const [task, outcome] of outcomes) this.#report({ ...ref, task }, outcome, ms / 1_000 / group.length);
+    return outcomes;
   }
 
-  /** Beside other tasks; alone, after those that run now, where its worker was lost before. */
-  async #carry(ref: TaskRef, lane: Lane, traceparent: string | undefined): Promise<TaskOutcome> {
-    const carry = (alone: boolean) => runTask(ref, { ...this.#context, lane, alone }, traceparent);
-    const outcome = await this.#turns.together(() => carry(false));
-    if (outcome.kind !== "later" || outcome.why !== "suspect") return outcome;
-    return this.#turns.alone(async () => (this.#stopping === undefined ? carry(true) : later("stopped")));
+  /** Beside other tasks; alone, after those that run now, where a task's worker was lost before. */
+  async #carry(group: readonly WaitingJob[], lane: Lane): Promise<ReadonlyMap<string, TaskOutcome>> {
+    const [{ traceparent }] = group as readonly [WaitingJob];
+    const context = { ...this.#context, lane };
+    const refs = group.map(({ ref }) => ref);
+    const together = await this.#turns.together(() => runTasks(refs, { ...context, alone: false }, traceparent));
+    const outcomes = new Map(together);
+    for (const { ref } of group.filter(({ ref }) => isSuspect(outcomes.get(ref.task)))) {
+      const stopped = new Map([[ref.task, later("stopped")]]);
+      const alone = () => runTasks([ref], { ...context, alone: true }, traceparent);
+      const again = await this.#turns.alone(async () => (this.#stopping === undefined ? alone() : stopped));
+      for (const [task, outcome] of again) outcomes.set(task, outcome);
+    }
+    return outcomes;
   }
 
-  /** Queues share the lanes: each may fetch as many jobs as it runs and as lanes are free, and one to wait with. */
+  /**
+   * Queues share the lanes: each may fetch as many jobs as it runs and as are free, and one to wait with. Where tasks go
+   * in groups, a group for each lane waits beside the one that runs, so that no lane waits for Redis.
+   */
   #share(): void {
+    const { concurrency } = this.#options.settings;
+    const { width } = this.#groups;
+    const capacity = width === 1 ? concurrency : 2 * width * concurrency;
+    const held = [...this.#consumers.values()].reduce((sum, { active }) => sum + active, 0);
     for (const [consumer, { active }] of this.#consumers) {
-      const room = Math.max(1, Math.min(this.#options.settings.concurrency, active + this.#lanes.free));
+      const room = Math.max(1, active + capacity - held);
       if (consumer.concurrency !== room) consumer.concurrency = room;
     }
   }
@@ -263,11 +329,10 @@ class FleetWorker implements RunningWorker {
   }
 }
 
-/** A fixed number of lanes; those who ask when none is free wait in order. */
+/** A fixed number of lanes. */
 class Lanes {
   readonly #all: readonly Lane[];
   readonly #idle: Lane[];
-  readonly #waiting: ((lane: Lane) => void)[] = [];
 
   constructor(count: number, make: (index: number) => Lane) {
     this.#all = Array.from({ length: count }, (_, index) => make(index + 1));
@@ -278,16 +343,13 @@ class Lanes {
     return this.#idle.length;
   }
 
-  take(): Promise<Lane> {
-    const lane = this.#idle.pop();
-    if (lane !== undefined) return Promise.resolve(lane);
-    return new Promise((resolve) => this.#waiting.push(resolve));
+  /** Undefined where none is free. */
+  take(): Lane | undefined {
+    return this.#idle.pop();
   }
 
   give(lane: Lane): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#idle.push(lane);
-    else next(lane);
+    this.#idle.push(lane);
   }
 
   async close(): Promise<void> {
@@ -299,6 +361,16 @@ class Lanes {
 export function definitionsOf(catalog: Catalog, lock: LockFile | undefined): Readonly<Record<string, string>> {
   const derived = [...catalog.datasets.values()].filter((dataset) => dataset.kind === "derived");
   return Object.fromEntries(derived.map((dataset) => [dataset.name, definitionOf(dataset, lock)]));
+}
+
+/** The rows of a `map` stream through two connections, so only a `select` shares its transaction. */
+function isSelect(catalog: Catalog, name: string): boolean {
+  const dataset = catalog.datasets.get(name);
+  return dataset?.kind === "derived" && dataset.transform.kind === "select";
+}
+
+function isSuspect(outcome: TaskOutcome | undefined): boolean {
+  return outcome?.kind === "later" && outcome.why === "suspect";
 }
 
 function queueNamesOf(catalog: Catalog): readonly string[] {

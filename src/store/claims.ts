@@ -1,13 +1,14 @@
 /**
- * The life of one attempt at a task, one statement each: claim, finish, record a failure, give back.
+ * The life of an attempt at a task, or at several of a dataset together, one statement each: claim, finish, record a failure, give back.
  *
- * Every write names the task's epoch, so an attempt that another one has replaced changes nothing. `finishTask` is the
+ * Every write names the task's epoch, so an attempt that another one has replaced changes nothing. `finishTasks` is the
  * last statement of the work transaction; the others commit by themselves.
  */
 import type { Tx } from "../tx.ts";
 
 export interface ClaimArgs {
-  readonly task: string;
+  /** Of one dataset of one backfill. */
+  readonly tasks: readonly string[];
   readonly backfill: string;
   readonly dataset: string;
   readonly worker: string;
@@ -43,6 +44,7 @@ export type ClaimOutcome =
   | "forged"; // no such task, or not under this backfill, dataset or plan
 
 export interface ClaimRow {
+  readonly task: string;
   readonly outcome: ClaimOutcome;
   readonly state: string;
   readonly epoch: number;
@@ -59,7 +61,7 @@ export interface ClaimRow {
 }
 
 /**
- * One statement of its own: ready → running, or running → running after a loss, with epoch + 1.
+ * One statement of its own: ready → running, or running → running after a loss, with epoch + 1, each task for itself.
  *
  * The verdict is formed on a plain read; the row lock is taken with `skip locked`, because a frozen worker may hold it
  * between its last statement and its commit, and the claim must not wait for that. Where the locked row is not the one
@@ -100,10 +102,10 @@ with seen as (
   from rederive.task t
   join rederive.backfill b on b.id = t.backfill
   join rederive.backfill_dataset d on d.backfill = t.backfill and d.dataset = t.dataset
-  where t.id = $1::int8
+  where t.id = any($1::int8[])
 ), locked as (
   select t.id, t.epoch, t.state from rederive.task t
-  where t.id = $1::int8 and exists (select from seen where verdict = 'claimed')
+  where t.id = any($1::int8[]) and t.id in (select id from seen where verdict = 'claimed')
   for no key update skip locked
 ), judged as (
   select s.*,
@@ -126,9 +128,10 @@ with seen as (
       else t.error end
   from judged j
   where t.id = j.id and j.outcome = 'claimed'
-  returning t.state, t.epoch, t.error
+  returning t.id, t.state, t.epoch, t.error
 )
 select
+  j.id::text as task,
   case when taken.state = 'quarantined' then 'quarantined' else j.outcome end as outcome,
   coalesce(taken.state, j.state) as state,
   coalesce(taken.epoch, j.epoch) as epoch,
@@ -136,12 +139,24 @@ select
   j.epoch > 0 as replace,
   j.backend_pid as "backendPid", j.backend_start as "backendStart", coalesce(taken.error, j.error) as error,
   set_config('synchronous_commit', 'off', true) as durability
-from judged j left join taken on true`;
+from judged j left join taken on taken.id = j.id`;
 
-/** Claims, looking again where the row changed meanwhile. Undefined where there is no such task. */
-export async function claimTask(tx: Tx, args: ClaimArgs): Promise<ClaimRow | undefined> {
-  const params = [
-    args.task,
+/** Claims what it can, looking again where a row changed meanwhile. A row for each task that there is, in any order. */
+export async function claimTasks(tx: Tx, args: ClaimArgs): Promise<ClaimRow[]> {
+  const decided: ClaimRow[] = [];
+  let open = args.tasks;
+  for (let look = 1; open.length > 0; look += 1) {
+    const rows = await tx.query<ClaimRow>(claimStatement, claimParams({ ...args, tasks: open }));
+    const again = look < 3 ? rows.filter((row) => row.outcome === "contended") : [];
+    decided.push(...rows.filter((row) => !again.includes(row)));
+    open = again.map((row) => row.task);
+  }
+  return decided;
+}
+
+function claimParams(args: ClaimArgs): unknown[] {
+  return [
+    args.tasks,
     args.backfill,
     args.dataset,
     args.worker,
@@ -153,12 +168,6 @@ export async function claimTask(tx: Tx, args: ClaimArgs): Promise<ClaimRow | und
     args.maxLosses,
     args.alone,
   ];
-  let row: ClaimRow | undefined;
-  for (let look = 0; look < 3; look += 1) {
-    [row] = await tx.query<ClaimRow>(claimStatement, params);
-    if (row?.outcome !== "contended") break;
-  }
-  return row;
 }
 
 /** Ends a backend if it is still the one that was seen, and waits for its end. False where it outlived the wait. */
@@ -175,21 +184,30 @@ export async function terminateBackend(
 }
 
 export interface FinishArgs {
-  readonly task: string;
-  readonly epoch: number;
   readonly planHash: string;
   readonly worker: string;
   readonly fingerprint: string;
   readonly definition: string;
+  readonly hashAlgorithm: string;
+  readonly traceId: string | null;
+  /** Of one dataset of one backfill. */
+  readonly tasks: readonly FinishedWork[];
+}
+
+/** What one task did. */
+export interface FinishedWork {
+  readonly task: string;
+  readonly epoch: number;
   /** See `stamp.inputs` in schema.ts. */
   readonly inputs: readonly StampInput[];
   readonly rowsRead: number | null;
   readonly rowsWritten: number;
-  readonly hashAlgorithm: string;
   readonly outputHash: string;
   /** Every check that ran, with how many rows failed it. */
   readonly checks: readonly { readonly name: string; readonly severity: "error" | "warn"; readonly failures: number }[];
-  readonly traceId: string | null;
+  /** Instants of Postgres as text; null for the start of the transaction. */
+  readonly startedAt: string | null;
+  readonly finishedAt: string;
 }
 
 export interface StampInput {
@@ -207,57 +225,61 @@ export interface StampInput {
  * task row itself, which gives 40001 here.
  */
 const finishStatement = `
-with mine as (
+with given as materialized (
+  select * from jsonb_to_recordset($2::text::jsonb) as g (task int8, epoch int4, inputs jsonb, "rowsRead" int8,
+    "rowsWritten" int8, "outputHash" text, checks jsonb, "startedAt" timestamptz, "finishedAt" timestamptz)
+), mine as (
   update rederive.task t
   set state = 'done', finished_at = clock_timestamp(), error = null
-  from rederive.backfill b, rederive.backfill_dataset d
-  where t.id = $1::int8 and t.epoch = $2::int4 and t.state = 'running'
+  from given g, rederive.backfill b, rederive.backfill_dataset d
+  where t.id = any($1::int8[]) and t.id = g.task and t.epoch = g.epoch and t.state = 'running'
     and b.id = t.backfill and b.plan_hash = $3::text and b.state in ('running', 'paused', 'held')
     and d.backfill = t.backfill and d.dataset = t.dataset and d.definition = $6::text and d.fingerprint = $5::text
   returning t.id, t.backfill, t.dataset, t.partition, t.epoch
 ), stamped as (
   insert into rederive.stamp (task, backfill, dataset, partition, epoch, fingerprint, definition, inputs, snapshot,
     rows_read, rows_written, hash_algorithm, output_hash, checks, worker, trace_id, started_at, finished_at)
-  select id, backfill, dataset, partition, epoch, $5::text, $6::text, $7::text::jsonb, pg_current_snapshot()::text,
-    $8::int8, $9::int8, $10::text, $11::text, $12::text::jsonb, $4::text, $13::text, now(), clock_timestamp()
-  from mine
+  select m.id, m.backfill, m.dataset, m.partition, m.epoch, $5::text, $6::text, g.inputs, pg_current_snapshot()::text,
+    g."rowsRead", g."rowsWritten", $7::text, g."outputHash", g.checks, $4::text, $8::text,
+    coalesce(g."startedAt", now()), g."finishedAt"
+  from mine m join given g on g.task = m.id
   on conflict (task) do update set
     epoch = excluded.epoch, fingerprint = excluded.fingerprint, definition = excluded.definition,
     inputs = excluded.inputs, snapshot = excluded.snapshot, rows_read = excluded.rows_read,
     rows_written = excluded.rows_written, hash_algorithm = excluded.hash_algorithm,
     output_hash = excluded.output_hash, checks = excluded.checks, worker = excluded.worker,
     trace_id = excluded.trace_id, started_at = excluded.started_at, finished_at = excluded.finished_at
-  returning id
+  returning id, task
 ), marked as (
   update rederive.edge e set done = true from mine where e.producer = mine.id and not e.done
-  returning e.consumer
+  returning e.producer
 )
-select stamped.id::text as stamp, (select count(*)::int4 from marked) as consumers from stamped`;
+select s.task::text as task, s.id::text as stamp,
+  (select count(*)::int4 from marked where producer = s.task) as consumers
+from stamped s`;
 
 export interface Finished {
+  readonly task: string;
   readonly stamp: string;
   /** Tasks that read this one's output. */
   readonly consumers: number;
 }
 
-/** Commits nothing by itself. Undefined means fenced: another attempt owns the task, or it may not finish any more. */
-export async function finishTask(tx: Tx, args: FinishArgs): Promise<Finished | undefined> {
-  const [row] = await tx.query<Finished>(finishStatement, [
-    args.task,
-    args.epoch,
+/**
+ * Commits nothing by itself. A task without a row in the answer is fenced: another attempt owns it, or it may not
+ * finish any more. The caller then rolls back.
+ */
+export async function finishTasks(tx: Tx, args: FinishArgs): Promise<Finished[]> {
+  return tx.query<Finished>(finishStatement, [
+    args.tasks.map(({ task }) => task),
+    JSON.stringify(args.tasks),
     args.planHash,
     args.worker,
     args.fingerprint,
     args.definition,
-    JSON.stringify(args.inputs),
-    args.rowsRead,
-    args.rowsWritten,
     args.hashAlgorithm,
-    args.outputHash,
-    JSON.stringify(args.checks),
     args.traceId,
   ]);
-  return row;
 }
 
 export interface TaskFailure {

@@ -32,35 +32,43 @@ export function sqlKeyword(text: string): string {
  * belongs to no trace gets no span, so polling loops stay out of the traces.
  */
 export function tracedTx(tx: Tx, tracer: Tracer = trace.getTracer("rederive")): Tx {
-  return {
-    query: async <Row>(text: string, params?: readonly unknown[]): Promise<Row[]> => {
-      if (trace.getActiveSpan()?.isRecording() !== true) return await tx.query<Row>(text, params);
-      const keyword = sqlKeyword(text);
-      const attributes = {
-        "db.system.name": "postgresql",
-        "db.operation.name": keyword,
-        "db.query.text": sqlWithoutLiterals(text),
-      };
-      return await tracer.startActiveSpan(keyword, { kind: SpanKind.CLIENT, attributes }, async (span) => {
-        try {
-          const rows = await tx.query<Row>(text, params);
-          span.setAttribute("db.response.returned_rows", rows.length);
-          return rows;
-        } catch (error) {
-          endWithError(span, error);
-          throw error;
-        } finally {
-          span.end();
-        }
-      });
-    },
-  };
+  return { query: (text, params) => traced(tracer, text, () => tx.query(text, params)) };
 }
 
-/** The same for an object that can do more than query: its `query` is replaced, everything else stays. */
-export function traceQueries<Queried extends Tx>(queried: Queried): Queried {
-  const plain: Tx = { query: queried.query.bind(queried) };
-  return Object.assign(queried, tracedTx(plain));
+async function traced<Row>(tracer: Tracer, text: string, run: () => Promise<Row[]>): Promise<Row[]> {
+  if (trace.getActiveSpan()?.isRecording() !== true) return await run();
+  const keyword = sqlKeyword(text);
+  const attributes = {
+    "db.system.name": "postgresql",
+    "db.operation.name": keyword,
+    "db.query.text": sqlWithoutLiterals(text),
+  };
+  return await tracer.startActiveSpan(keyword, { kind: SpanKind.CLIENT, attributes }, async (span) => {
+    try {
+      const rows = await run();
+      span.setAttribute("db.response.returned_rows", rows.length);
+      return rows;
+    } catch (error) {
+      endWithError(span, error);
+      throw error;
+    } finally {
+      span.end();
+    }
+  });
+}
+
+/** What sends several statements at once. */
+interface Batching extends Tx {
+  queryEach<Row>(text: string): Promise<Row[][]>;
+}
+
+/** The same for an object that can do more than query: what sends statements is replaced, everything else stays. */
+export function traceQueries<Queried extends Batching>(queried: Queried): Queried {
+  const tracer = trace.getTracer("rederive");
+  const query = queried.query.bind(queried);
+  const queryEach = queried.queryEach.bind(queried);
+  const each: Batching["queryEach"] = (text) => traced(tracer, text, () => queryEach(text));
+  return Object.assign(queried, tracedTx({ query }), { queryEach: each });
 }
 
 /** A pool whose statements, in transactions or not, are spans of the trace that they belong to. */

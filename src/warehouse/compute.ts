@@ -1,22 +1,42 @@
 /**
  * A `select` task: one statement deletes what an earlier attempt left, binds the inputs, runs the user's statement,
- * writes the rows and measures them. The caller holds the transaction.
+ * writes the rows and measures them. The caller ends the transaction.
  */
 import type { SelectTransform } from "../catalog/dataset.ts";
 import { RederiveError } from "../errors.ts";
-import type { Tx } from "../tx.ts";
 import { bindInputs } from "./bind.ts";
-import { type Measured, measuredOf, measurement, ownedList, partitionOf, type TaskSpec } from "./measure.ts";
+import {
+  type Measured,
+  type MeasuredRow,
+  measuredOf,
+  measurement,
+  ownedList,
+  partitionOf,
+  type TaskSpec,
+} from "./measure.ts";
 import { identifiers } from "./quote.ts";
+import type { Session } from "./session.ts";
 
-/** Writes one partition of a `select` dataset into its candidate. Errors of Postgres pass through as they are. */
-export async function computeSelect(tx: Tx, spec: TaskSpec): Promise<Measured> {
-  const { transform } = spec.derived;
-  if (transform.kind !== "select") {
-    throw new RederiveError("internal", `${spec.derived.name} is a ${transform.kind} dataset, not a select`);
-  }
-  const [row] = await tx.query<{ measured: (string | null)[] }>(selectStatement(spec, transform));
-  return measuredOf(spec, (row as { measured: (string | null)[] }).measured, null);
+/**
+ * Writes partitions of one `select` dataset into its candidate, a statement each, all in one round trip; `before` are
+ * statements that are sent ahead of them, such as `begin`. Errors of Postgres pass through as they are.
+ */
+export async function computeSelect(
+  session: Pick<Session, "queryEach">,
+  specs: readonly TaskSpec[],
+  before: readonly string[] = [],
+): Promise<Measured[]> {
+  const statements = specs.map((spec) => selectStatement(spec, selectOf(spec)));
+  const answers = await session.queryEach<MeasuredRow>([...before, ...statements].join(";\n"));
+  return specs.map((spec, index) => {
+    const [row] = answers[before.length + index] as [MeasuredRow];
+    return measuredOf(spec, row, null);
+  });
+}
+
+function selectOf({ derived }: TaskSpec): SelectTransform {
+  if (derived.transform.kind === "select") return derived.transform;
+  throw new RederiveError("internal", `${derived.name} is a ${derived.transform.kind} dataset, not a select`);
 }
 
 /** The whole statement. Parts that write do not see one another's rows, so deleting and inserting can be one. */

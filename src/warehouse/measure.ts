@@ -8,7 +8,7 @@ import type { LiveColumn } from "./columns.ts";
 import { contentHash, isHashable } from "./digest.ts";
 import { predicateOf } from "./predicate.ts";
 import type { Failure, Probe } from "./probe.ts";
-import { identifier, identifiers } from "./quote.ts";
+import { identifier, identifiers, tableName } from "./quote.ts";
 
 /** Everything that the computation of one partition needs; a plain value. */
 export interface TaskSpec {
@@ -30,6 +30,14 @@ export interface Measured {
   readonly rowsRead: number | null;
   readonly outputHash: string;
   readonly failures: readonly Failure[];
+  /** When the measuring statement ended: an instant of Postgres as text. */
+  readonly measuredAt: string;
+}
+
+/** The row that `measurement` gives. */
+export interface MeasuredRow {
+  readonly measured: readonly (string | null)[];
+  readonly measuredAt: string;
 }
 
 /** The task's own partition as a condition on its rows. */
@@ -45,16 +53,21 @@ export function ownedList(spec: TaskSpec): string {
 /** `select` of all measurements over the relation `candidate`, a common table expression of the owned columns. */
 export function measurement(spec: TaskSpec): string {
   const columns = ["count(*)::text", contentHash(spec.columns), ...spec.probes.map((probe) => failuresOf(spec, probe))];
-  return `select array[${columns.join(",\n  ")}] as measured from candidate`;
+  return `select array[${columns.join(",\n  ")}] as measured, clock_timestamp()::text as "measuredAt" from candidate`;
 }
 
-/** Reads the row that `measurement` gives. */
-export function measuredOf(spec: TaskSpec, values: readonly (string | null)[], rowsRead: number | null): Measured {
-  const [rows, outputHash, ...counts] = values;
+export function measuredOf(spec: TaskSpec, row: MeasuredRow, rowsRead: number | null): Measured {
+  const [rows, outputHash, ...counts] = row.measured;
   const failures = spec.probes
     .map((probe, index) => ({ probe, count: Number(counts[index] ?? 0) }))
     .filter((failure) => failure.count > 0);
-  return { rowsWritten: Number(rows), rowsRead, outputHash: outputHash as string, failures };
+  return {
+    rowsWritten: Number(rows),
+    rowsRead,
+    outputHash: outputHash as string,
+    failures,
+    measuredAt: row.measuredAt,
+  };
 }
 
 function failuresOf(spec: TaskSpec, probe: Probe): string {
@@ -63,6 +76,8 @@ function failuresOf(spec: TaskSpec, probe: Probe): string {
       return `(count(*) filter (where ${probe.failing}\n))::text`;
     case "outside":
       return `(count(*) filter (where (${partitionOf(spec)}) is not true))::text`;
+    case "emptied":
+      return `(case when count(*) = 0 and ${hasInput(spec)} then (select count(*) from ${livePartition(spec)}) else 0 end)::text`;
     case "unique":
       return `(${surplus(spec, probe.columns)})::text`;
     case "aggregate":
@@ -70,6 +85,17 @@ function failuresOf(spec: TaskSpec, probe: Probe): string {
     case "statement":
       return `(select count(*) from (${probe.statement}\n) as failing)::text`;
   }
+}
+
+/** Whether there is anything to compute from. */
+function hasInput({ derived }: TaskSpec): string {
+  if (derived.inputs.length === 0) return "true";
+  return `(${derived.inputs.map((input) => `exists (select from ${identifier(input.name)})`).join(" or ")})`;
+}
+
+/** The rows that a promotion of this partition replaces, as what follows `from`. */
+export function livePartition(spec: TaskSpec): string {
+  return `${tableName(spec.derived.table)} where ${partitionOf(spec)}`;
 }
 
 /**

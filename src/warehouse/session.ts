@@ -48,6 +48,8 @@ export interface ResultColumn {
 }
 
 export interface Session extends Tx {
+  /** Runs several statements in one round trip; the rows of each, in order. The first that fails is the last that ran. */
+  queryEach<Row = Record<string, unknown>>(text: string): Promise<Row[][]>;
   /** Process id of the backend, and when it started (an instant as text): together they name it for ever. */
   readonly pid: number;
   readonly startedAt: string;
@@ -136,10 +138,30 @@ class PgSession implements Session {
 
   /** Of several statements in one text, the rows are those of the last one. */
   async query<Row>(text: string, params?: readonly unknown[]): Promise<Row[]> {
-    const result: pg.QueryResult | pg.QueryResult[] = await this.#client.query(
+    const results = await this.#send(
       params === undefined ? { text } : { ...this.#prepared(text), text, values: [...params] },
     );
-    return ((Array.isArray(result) ? result.at(-1) : result)?.rows ?? []) as Row[];
+    return (results.at(-1)?.rows ?? []) as Row[];
+  }
+
+  async queryEach<Row>(text: string): Promise<Row[][]> {
+    return (await this.#send({ text })).map((result) => result.rows as Row[]);
+  }
+
+  async #send(query: pg.QueryConfig): Promise<pg.QueryResult[]> {
+    try {
+      const result: pg.QueryResult | pg.QueryResult[] = await this.#client.query(query);
+      return Array.isArray(result) ? result : [result];
+    } catch (error) {
+      this.#note(error);
+      throw error;
+    }
+  }
+
+  /** The server says why it ends a connection before it closes it: from that word on nothing can be sent. */
+  #note(error: unknown): void {
+    const severity = (error as { severity?: unknown } | null)?.severity;
+    if (severity === "FATAL" || severity === "PANIC") this.#usable = false;
   }
 
   /** A session runs the same few statements with parameters for task after task; planning them once saves most of it. */
@@ -153,11 +175,11 @@ class PgSession implements Session {
   }
 
   copyOut(text: string): Readable {
-    return this.#client.query(copyTo(text));
+    return this.#client.query(copyTo(text)).on("error", (error) => this.#note(error));
   }
 
   copyIn(text: string): Writable {
-    return this.#client.query(copyFrom(text));
+    return this.#client.query(copyFrom(text)).on("error", (error) => this.#note(error));
   }
 
   async columnsOf(text: string): Promise<readonly ResultColumn[]> {

@@ -20,7 +20,15 @@ import type { Tx } from "../tx.ts";
 import { bindInputs } from "./bind.ts";
 import { type RowDecoder, rowDecoder } from "./decode.ts";
 import { type RowEncoder, rowEncoder } from "./encode.ts";
-import { type Measured, measuredOf, measurement, ownedList, partitionOf, type TaskSpec } from "./measure.ts";
+import {
+  type Measured,
+  type MeasuredRow,
+  measuredOf,
+  measurement,
+  ownedList,
+  partitionOf,
+  type TaskSpec,
+} from "./measure.ts";
 import { exportSnapshot, joinSnapshot, type Session } from "./session.ts";
 
 /** Streams one partition of a `map` dataset into its candidate. On any error the reader has been closed. */
@@ -241,6 +249,6 @@ export async function measureCandidate(tx: Tx, spec: TaskSpec, rowsRead: number 
     ...(inputs === "" ? [] : [inputs]),
     `candidate as not materialized (select ${ownedList(spec)} from ${spec.candidate} where ${partitionOf(spec)})`,
   ];
-  const [row] = await tx.query<{ measured: (string | null)[] }>(`with ${parts.join(",\n")}\n${measurement(spec)}`);
-  return measuredOf(spec, (row as { measured: (string | null)[] }).measured, rowsRead);
+  const [row] = await tx.query<MeasuredRow>(`with ${parts.join(",\n")}\n${measurement(spec)}`);
+  return measuredOf(spec, row as MeasuredRow, rowsRead);
 }

@@ -4,7 +4,7 @@ import { runTask } from "../../src/executor/task.ts";
 import { hashOf } from "../../src/hash.ts";
 import { moveBackfill } from "../../src/store/backfills.ts";
 import { holdDataset } from "../../src/store/checks.ts";
-import { claimTask } from "../../src/store/claims.ts";
+import { claimTasks } from "../../src/store/claims.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
 import { cancelTasks, retryTasks } from "../../src/store/tasks.ts";
 import { liveDefinitions, registerWorker } from "../../src/store/workers.ts";
@@ -36,7 +36,9 @@ describe("a task", () => {
     await withFixture({}, async (fixture) => {
       const ref = fixture.taskOf("daily_sales", firstDay + 1);
       const settled: string[] = [];
-      const outcome = await fixture.run(ref, { settle: async ({ task }) => void settled.push(task) });
+      const outcome = await fixture.run(ref, {
+        settle: async (refs) => void settled.push(...refs.map(({ task }) => task)),
+      });
       expect(outcome).toEqual({ kind: "done", rows: 1, held: false, consumers: 1 });
       expect(settled).toEqual([ref.task]);
       expect(await fixture.state(ref)).toMatchObject({ state: "done", epoch: 1, attempts: 0, losses: 0, error: null });
@@ -59,7 +61,9 @@ describe("a task", () => {
       const broken = await fixture.run(ref, { settle: () => Promise.reject(new Error("Redis is away")) });
       expect(broken).toMatchObject({ kind: "later", why: "unsettled" });
       const settled: string[] = [];
-      expect(await fixture.run(ref, { settle: async ({ task }) => void settled.push(task) })).toEqual({
+      expect(
+        await fixture.run(ref, { settle: async (refs) => void settled.push(...refs.map(({ task }) => task)) }),
+      ).toEqual({
         kind: "settled",
       });
       expect(settled).toEqual([ref.task]);
@@ -107,7 +111,9 @@ describe("the claim", () => {
       const session = await openSession(fixture.url, { applicationName: "claimer" });
       const many = openDatabase(fixture.url, { max: 25 });
       const args = {
-        ...ref,
+        tasks: [ref.task],
+        backfill: ref.backfill,
+        dataset: ref.dataset,
         worker: "worker-a",
         backendPid: session.pid,
         backendStart: session.startedAt,
@@ -117,8 +123,8 @@ describe("the claim", () => {
         maxLosses: 3,
         alone: true,
       };
-      const claims = await Promise.all(Array.from({ length: 50 }, () => claimTask(many, args)));
-      const outcomes = claims.map((claim) => claim?.outcome);
+      const claims = await Promise.all(Array.from({ length: 50 }, () => claimTasks(many, args)));
+      const outcomes = claims.map(([claim]) => claim?.outcome);
       expect(outcomes.filter((outcome) => outcome === "claimed")).toHaveLength(1);
       expect(outcomes.every((outcome) => ["claimed", "busy", "contended"].includes(outcome ?? ""))).toBe(true);
       expect(await fixture.state(ref)).toMatchObject({ state: "running", epoch: 1 });

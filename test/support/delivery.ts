@@ -7,7 +7,7 @@ import { DelayedError } from "bullmq";
 import type { Delivery } from "../../src/executor/deliver.ts";
 import { openQueues, type Queues, type TaskWorker, taskOfJob } from "../../src/executor/queues.ts";
 import { afterCommit } from "../../src/executor/release.ts";
-import { type ClaimOutcome, claimTask, finishTask } from "../../src/store/claims.ts";
+import { type ClaimOutcome, claimTasks, finishTasks } from "../../src/store/claims.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
 import { insertTasks, type NewEdge, type NewTask } from "../../src/store/tasks.ts";
 import { registerWorker } from "../../src/store/workers.ts";
@@ -176,8 +176,8 @@ export async function startIdleWorkers(
     "select pid, backend_start::text as start from pg_stat_activity where pid = pg_backend_pid()",
   );
   const claim = (task: string, backfill: string, dataset: string) =>
-    claimTask(database, {
-      task,
+    claimTasks(database, {
+      tasks: [task],
       backfill,
       dataset,
       worker: name,
@@ -197,7 +197,7 @@ export async function startIdleWorkers(
         ])
       : [];
     if (reference === undefined || row === undefined) return count(outcomes, "gone");
-    const claimed = await claim(reference.task, reference.backfill, row.dataset);
+    const [claimed] = await claim(reference.task, reference.backfill, row.dataset);
     count(outcomes, claimed?.outcome ?? "gone");
     if (claimed?.outcome === "claimed") {
       starts.push(Date.now());
@@ -223,20 +223,15 @@ export async function startIdleWorkers(
 }
 
 async function finish(tx: Tx, task: string, epoch: number): Promise<void> {
-  await finishTask(tx, {
-    task,
-    epoch,
+  const done = { inputs: [], rowsRead: null, rowsWritten: 0, outputHash: "0", checks: [], startedAt: null };
+  await finishTasks(tx, {
     planHash: "plan",
     worker: "w",
     fingerprint: "print",
     definition: "definition",
-    inputs: [],
-    rowsRead: null,
-    rowsWritten: 0,
     hashAlgorithm: "test",
-    outputHash: "0",
-    checks: [],
     traceId: null,
+    tasks: [{ ...done, task, epoch, finishedAt: new Date().toISOString() }],
   });
 }
 

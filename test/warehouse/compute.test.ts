@@ -12,6 +12,7 @@ import { candidateNames, createCandidate } from "../../src/warehouse/candidate.t
 import { liveColumns, ownedOf } from "../../src/warehouse/columns.ts";
 import { computeSelect } from "../../src/warehouse/compute.ts";
 import { liveConstraints } from "../../src/warehouse/constraints.ts";
+import type { Measured, TaskSpec } from "../../src/warehouse/measure.ts";
 import type { Session } from "../../src/warehouse/session.ts";
 import { aSpec, inTransaction, withSession } from "./support.ts";
 
@@ -93,11 +94,16 @@ function reading(labels: readonly [string, string]): Binding[] {
   return [{ input: input as Binding["input"], recomputed: [], candidate: "", live: [[from, to]] }];
 }
 
+async function computeOne(session: Session, spec: TaskSpec): Promise<Measured> {
+  const [measured] = await computeSelect(session, [spec]);
+  return measured as Measured;
+}
+
 async function measuredFailures(session: Session, dataset: typeof revenue, backfill: string) {
   const bindings = reading(["2001-01-02", "2001-01-03"]);
   const spec = await aSpec(session, dataset, { ordinal, bindings, backfill });
   return inTransaction(session, async () => {
-    const measured = await computeSelect(session, spec);
+    const measured = await computeOne(session, spec);
     const verdict = await judgeTask(session, spec, measured);
     const left = await session.query<{ n: number }>(`select count(*)::int as n from ${spec.candidate}`);
     return {
@@ -114,10 +120,10 @@ describe("computeSelect", () => {
     await withSession(async (session) => {
       await session.query(createTables);
       const spec = await aSpec(session, revenue, { ordinal, bindings: reading(["2001-01-02", "2001-01-03"]) });
-      const first = await inTransaction(session, () => computeSelect(session, spec));
+      const first = await inTransaction(session, () => computeOne(session, spec));
       expect(first).toMatchObject({ rowsWritten: 2, rowsRead: null, failures: [] });
-      const again = await inTransaction(session, () => computeSelect(session, { ...spec, replace: true }));
-      expect(again).toEqual(first);
+      const again = await inTransaction(session, () => computeOne(session, { ...spec, replace: true }));
+      expect(again).toEqual({ ...first, measuredAt: expect.any(String) });
       expect(
         await session.query(`select day::text, currency, cents::text, share::text from ${spec.candidate} order by 2`),
       ).toEqual([
@@ -131,7 +137,7 @@ describe("computeSelect", () => {
     await withSession(async (session) => {
       await session.query(createTables);
       const spec = await aSpec(session, revenue, { ordinal, bindings: [] });
-      const measured = await inTransaction(session, () => computeSelect(session, spec));
+      const measured = await inTransaction(session, () => computeOne(session, spec));
       expect(measured).toMatchObject({ rowsWritten: 0, outputHash: "0", failures: [] });
     });
   });
@@ -161,7 +167,7 @@ describe("computeSelect", () => {
         ordinal: parsePartition(byMonth.partitions, "2001-01"),
         bindings: [binding],
       });
-      await inTransaction(session, () => computeSelect(session, spec));
+      await inTransaction(session, () => computeOne(session, spec));
       expect(await session.query(`select month::text, days, cents::text from ${spec.candidate}`)).toEqual([
         { month: "2001-01-01", days: 3, cents: "106" },
       ]);
@@ -175,7 +181,7 @@ describe("computeSelect", () => {
         "select day, currency, 1/0 as cents, share from (select current_date as day, '' as currency, 1.0 as share) r",
       );
       const spec = await aSpec(session, broken, { ordinal });
-      await expect(inTransaction(session, () => computeSelect(session, spec))).rejects.toMatchObject({ code: "22012" });
+      await expect(inTransaction(session, () => computeOne(session, spec))).rejects.toMatchObject({ code: "22012" });
       expect(await session.query("select 1 as one")).toEqual([{ one: 1 }]);
     });
   });
