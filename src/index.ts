@@ -1,6 +1,7 @@
 /** The public API of rederive. What is not named here is internal and may change at any time. */
 
 export { Backfill } from "./backfill.ts";
+export { type Assumption, assume } from "./catalog/assumption.ts";
 export { type Catalog, type CatalogOptions, defineCatalog } from "./catalog/catalog.ts";
 export { type Check, check } from "./catalog/check.ts";
 export {
@@ -22,6 +23,7 @@ export {
 } from "./catalog/dataset.ts";
 export type { Mapping } from "./catalog/mapping.ts";
 export type { Range, Ranges } from "./catalog/ranges.ts";
+export { type Rule, rule } from "./catalog/rule.ts";
 export {
   daily,
   hash,
@@ -51,6 +53,7 @@ export type {
 } from "./plan.ts";
 export { Acting, createRederive, Rederive, type RederiveOptions } from "./rederive.ts";
 export type {
+  CheckEvidence,
   CheckOutcome,
   DatasetDiff,
   DatasetStatus,
@@ -61,6 +64,7 @@ export type {
   MergeReport,
   RunEvent,
   Status,
+  Suspect,
   TaskCounts,
   Trouble,
 } from "./report.ts";

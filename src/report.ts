@@ -31,7 +31,28 @@ export interface CheckOutcome {
   readonly name: string;
   readonly severity: "error" | "warn";
   readonly failures: number;
-  readonly evidence: { readonly message: string; readonly rows: readonly Readonly<Record<string, string | null>>[] };
+  readonly evidence: CheckEvidence;
+}
+
+export interface CheckEvidence {
+  readonly message: string;
+  /** At most ten offending rows as text; values of masked columns are "(masked)". */
+  readonly rows: readonly Readonly<Record<string, string | null>>[];
+  /** The query that finds them; null where they were removed. */
+  readonly sql?: string | null;
+  /** What the failing partition was computed from; what this backfill computed comes first. */
+  readonly suspects?: readonly Suspect[];
+}
+
+/** Partitions of an input that fed a failing partition. */
+export interface Suspect {
+  /** Handle of the input. */
+  readonly input: string;
+  readonly dataset: string;
+  /** Labels, for example "2001-01-30 to 2001-01-31 (2)". */
+  readonly partitions: string;
+  /** "candidate": recomputed by the same backfill. "live": read as it was. */
+  readonly from: "candidate" | "live";
 }
 
 export interface Status {

@@ -74,11 +74,11 @@ function mapped<D extends Dataset>(dataset: D, mapping: Mapping): MappedInput<D>
   return Object.freeze({ kind: "input", dataset, mapping: Object.freeze(mapping) });
 }
 
-const sourceOptions = ["name", "partitions", "description", "owner"];
+const sourceOptions = ["name", "partitions", "assumptions", "description", "owner"];
 const derivedOptions = [
   ...sourceOptions,
   ...["version", "key", "owned", "inputs", "select", "read", "map", "checks", "functions"],
-  ...["limits", "resource", "allowTriggers", "attempts", "timeoutMs"],
+  ...["mask", "allowEmpty", "limits", "resource", "allowTriggers", "attempts", "timeoutMs"],
 ];
 const exposureOptions = ["reads", "criticality", "description", "owner"];
 
@@ -93,6 +93,7 @@ export function source<Table extends PgTable>(table: Table, options: SourceOptio
     name: options.name ?? nameOfTable(table),
     table,
     partitions: options.partitions ?? wholeTable,
+    assumptions: Object.freeze([...(options.assumptions ?? [])]),
     ...described(options),
     faults: Object.freeze(unknownOptions(options, sourceOptions)),
   });
@@ -129,6 +130,9 @@ export function derived<
     inputs,
     transform: transformOf(table, owned, inputs, options as unknown as TransformOptions, faults),
     checks: Object.freeze([...(options.checks ?? [])]),
+    assumptions: Object.freeze([...(options.assumptions ?? [])]),
+    mask: Object.freeze([...(options.mask ?? [])]),
+    allowEmpty: options.allowEmpty ?? false,
     functions: Object.freeze([...(options.functions ?? [])]),
     ...(options.limits === undefined ? {} : { limits: Object.freeze({ ...options.limits }) }),
     ...(options.resource === undefined ? {} : { resource: options.resource }),

@@ -2,13 +2,12 @@
  * Everything that can be wrong with a catalog, except cycles: small rules from definitions to sentences. A sentence
  * names the dataset, the value seen and what to write instead.
  */
-import { getTableColumns } from "drizzle-orm";
-import { getTableConfig, type PgColumn } from "drizzle-orm/pg-core";
 import { didYouMean } from "../suggest.ts";
-import { type Check, columnsOfCheck } from "./check.ts";
+import { assumptionFaults, checkFaults, maskFaults } from "./check-faults.ts";
 import { mappingFault } from "./mapping.ts";
 import type { Dataset, Derived, Exposure, Input, Limits } from "./model.ts";
 import { schemeFaults } from "./scheme.ts";
+import { isColumnOf, qualified, repeated, tableOf, under } from "./wording.ts";
 
 export interface Definitions {
   /** As given to `defineCatalog`, possibly by JavaScript. */
@@ -51,10 +50,6 @@ function likeNames(datasets: readonly Dataset[]): string[] {
     );
 }
 
-function under(name: string, faults: readonly string[]): string[] {
-  return faults.map((fault) => `${name}: ${fault}`);
-}
-
 function unknownOptions(options: Definitions["options"]): string[] {
   return Object.keys(options)
     .filter((option) => !catalogOptions.includes(option))
@@ -78,6 +73,7 @@ function datasetFaults(dataset: Dataset, definitions: Definitions): string[] {
     ...nameFaults(dataset.name),
     ...under("partitions", schemeFaults(dataset.partitions)),
     ...partitionColumnFaults(dataset),
+    ...assumptionFaults(dataset.assumptions),
     ...(dataset.kind === "derived" ? derivedFaults(dataset, definitions) : []),
   ];
 }
@@ -85,10 +81,6 @@ function datasetFaults(dataset: Dataset, definitions: Definitions): string[] {
 function nameFaults(name: string): string[] {
   if (/^[a-z0-9_.]{1,40}$/.test(name)) return [];
   return [`a name is 1 to 40 characters of a-z, 0-9, _ and dot; set the option name`];
-}
-
-function isColumnOf(dataset: Dataset, column: PgColumn): boolean {
-  return Object.values<PgColumn>(getTableColumns(dataset.table)).includes(column);
 }
 
 function partitionColumnFaults(dataset: Dataset): string[] {
@@ -105,7 +97,8 @@ function derivedFaults(dataset: Derived, { datasets, resources }: Definitions): 
     ...ownedFaults(dataset),
     ...keyFaults(dataset),
     ...dataset.inputs.flatMap((input) => under(`input ${input.name}`, inputFaults(dataset, input, datasets))),
-    ...checkFaults(dataset),
+    ...checkFaults(dataset, datasets),
+    ...maskFaults(dataset),
     ...limitsOf(dataset, resources),
   ];
 }
@@ -166,49 +159,6 @@ function notInCatalog(dataset: Dataset, datasets: readonly Dataset[]): string {
   if (namesake)
     return `${dataset.name} is another definition than the one of that name in the catalog; use the same one`;
   return `${dataset.name} is not in the catalog; add it to datasets`;
-}
-
-function checkFaults(dataset: Derived): string[] {
-  const twice = repeated(dataset.checks.map((rule) => rule.name));
-  return [
-    ...twice.map((name) => `check ${name}: defined twice; give one the option name`),
-    ...dataset.checks.flatMap((rule) => under(`check ${rule.name}`, checkFault(dataset, rule))),
-  ];
-}
-
-const severities: readonly string[] = ["error", "warn"];
-
-function checkFault(dataset: Derived, rule: Check): string[] {
-  const unowned = columnsOfCheck(rule).filter((column) => !dataset.owned.includes(column));
-  const faults = unowned.map((column) => `${qualified(column)} is no owned column of ${tableOf(dataset)}`);
-  if (!severities.includes(rule.severity)) faults.push(`severity is ${rule.severity}; give error or warn`);
-  switch (rule.kind) {
-    case "unique":
-    case "notNull":
-      return rule.columns.length === 0 ? [...faults, "names no column"] : faults;
-    case "accepted":
-      return rule.values.length === 0 ? [...faults, "accepts no value; name at least one"] : faults;
-    case "range":
-    case "rowCount":
-      return rule.min === undefined && rule.max === undefined
-        ? [...faults, "has no bound; give min, max or both"]
-        : faults;
-    case "conserves":
-      return [...faults, ...conservesFaults(dataset, rule.input, rule.inputColumn)];
-    case "sql":
-    case "query":
-      return faults;
-  }
-}
-
-function conservesFaults(dataset: Derived, handle: string, column: PgColumn): string[] {
-  const input = dataset.inputs.find((candidate) => candidate.name === handle);
-  const handles = dataset.inputs.map((candidate) => candidate.name);
-  if (input === undefined)
-    return [`unknown input "${handle}"${didYouMean(handle, handles)}; inputs are ${handles.join(", ")}`];
-  const readable =
-    input.dataset.kind === "source" ? isColumnOf(input.dataset, column) : input.dataset.owned.includes(column);
-  return readable ? [] : [`${qualified(column)} cannot be read through ${handle}`];
 }
 
 function limitsOf(dataset: Derived, resources: Readonly<Record<string, Limits>>): string[] {
@@ -290,17 +240,4 @@ function sharedTables(datasets: readonly Dataset[]): string[] {
     ...twice,
     ...both.map((table) => `${table}: both a source and a derived dataset; what is derived is no source`),
   ];
-}
-
-function repeated(names: readonly string[]): string[] {
-  return [...new Set(names.filter((name, index) => names.indexOf(name) !== index))];
-}
-
-function tableOf(dataset: Dataset): string {
-  const { schema, name } = getTableConfig(dataset.table);
-  return `${schema ?? "public"}.${name}`;
-}
-
-function qualified(column: PgColumn): string {
-  return `${getTableConfig(column.table).name}.${column.name}`;
 }

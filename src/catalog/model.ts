@@ -3,6 +3,7 @@
  * option types (`typing.ts`) put a user's drizzle tables in place of the general ones here.
  */
 import type { PgColumn, PgTable } from "drizzle-orm/pg-core";
+import type { Assumption } from "./assumption.ts";
 import type { Check } from "./check.ts";
 import type { Mapping } from "./mapping.ts";
 import type { PartitionScheme } from "./scheme.ts";
@@ -13,6 +14,7 @@ export interface Source<Table extends PgTable = PgTable> {
   readonly name: string;
   readonly table: Table;
   readonly partitions: PartitionScheme;
+  readonly assumptions: readonly Assumption[];
   readonly description?: string;
   readonly owner?: string;
   /** What is wrong with the definition; empty in a catalog. */
@@ -39,6 +41,11 @@ export interface Derived<Table extends PgTable = PgTable, Owned extends PgColumn
   readonly inputs: readonly Input[];
   readonly transform: SelectTransform | MapTransform;
   readonly checks: readonly Check[];
+  readonly assumptions: readonly Assumption[];
+  /** Owned columns whose values are shown neither in evidence nor in samples. */
+  readonly mask: readonly PgColumn[];
+  /** A partition that had rows may come out without any. */
+  readonly allowEmpty: boolean;
   /** User functions that Postgres cannot look into and that the author declares to be deterministic. */
   readonly functions: readonly string[];
   readonly limits?: Limits;

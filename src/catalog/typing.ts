@@ -4,6 +4,7 @@
  */
 import type { SQL } from "drizzle-orm";
 import type { PgColumn, PgTable, QueryBuilder, WithSubqueryWithSelection } from "drizzle-orm/pg-core";
+import type { Assumption } from "./assumption.ts";
 import type { Check } from "./check.ts";
 import type { Criticality, Dataset, Derived, Limits, MapContext, MappedInput, Source } from "./model.ts";
 import type { PartitionScheme } from "./scheme.ts";
@@ -113,6 +114,8 @@ type KeysOfUnion<Union> = Union extends unknown ? keyof Union : never;
 interface DescribedOptions {
   /** Default: the table's name, `schema.table` outside of public. At most 40 of a-z, 0-9, _ and dot. */
   readonly name?: string;
+  /** What is taken for granted about tables, tested before each plan and each start; does not enter the fingerprint. */
+  readonly assumptions?: readonly Assumption[];
   /** For people; does not enter the fingerprint. */
   readonly description?: string;
   readonly owner?: string;
@@ -135,6 +138,13 @@ interface DerivedBase<Table extends PgTable, Owned extends PgColumn, Inputs> ext
   /** What the transform reads, by handle. Same and rollup mappings are inferred; wrap others in lookback, all or custom. */
   readonly inputs: Inputs;
   readonly checks?: readonly Check[];
+  /** Owned columns whose values nobody may see in evidence and samples; shown as "(masked)". */
+  readonly mask?: readonly ColumnOf<Table>[];
+  /**
+   * Take it as right when a partition that has live rows, and reads rows of its inputs, comes out empty. Default false:
+   * it is held.
+   */
+  readonly allowEmpty?: boolean;
   /** User functions in the transform that Postgres cannot analyse and that are deterministic, as `schema.name`. */
   readonly functions?: readonly string[];
   /** Limits over the whole fleet for this dataset alone. */

@@ -1,4 +1,5 @@
 /** Read-only questions about a backfill's progress that span several tables. */
+import type { CheckEvidence } from "../report.ts";
 import type { Tx } from "../tx.ts";
 
 export interface CheckFailure {
@@ -7,7 +8,7 @@ export interface CheckFailure {
   readonly name: string;
   readonly severity: "error" | "warn";
   readonly failures: number;
-  readonly evidence: { readonly message: string; readonly rows: readonly Readonly<Record<string, string | null>>[] };
+  readonly evidence: CheckEvidence;
 }
 
 /** Rows in the candidates so far, by dataset. */

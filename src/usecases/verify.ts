@@ -9,7 +9,7 @@ import { appendAudit } from "../store/audit.ts";
 import { type BackfillDataset, lockBackfill, moveBackfill, readDatasets } from "../store/backfills.ts";
 import { clearCheckResults, holdDataset, insertCheckResults } from "../store/checks.ts";
 import type { Database, Tx } from "../tx.ts";
-import { datasetProbes } from "../validation/implied.ts";
+import { datasetProbes } from "../validation/across.ts";
 import { judgeDataset, type Verdict } from "../validation/verdict.ts";
 import { liveConstraints, type Recomputed } from "../warehouse/constraints.ts";
 
@@ -51,7 +51,7 @@ async function judge(database: Database, catalog: Catalog, backfill: string): Pr
   for (const part of parts) {
     const row = rows.find(({ dataset }) => dataset === part.derived.name) as BackfillDataset;
     const constraints = await liveConstraints(database, part.derived);
-    const verdict = await judgeDataset(database, datasetProbes(part.derived, constraints, parts));
+    const verdict = await judgeDataset(database, part.derived, datasetProbes(part.derived, constraints, parts));
     judged.push({ dataset: row.dataset, accepted: row.accepted, verdict });
   }
   return judged;

@@ -2,8 +2,12 @@
  * From failures to a decision. A failure of severity "error" holds what is downstream; one of severity "warn" is reported.
  * Each comes with a few offending rows, read in the transaction that wrote them.
  */
-import type { CheckOutcome } from "../report.ts";
+import type { Derived } from "../catalog/dataset.ts";
+import type { Ranges } from "../catalog/ranges.ts";
+import { describePartitions } from "../catalog/scheme.ts";
+import type { CheckEvidence, Suspect } from "../report.ts";
 import type { Tx } from "../tx.ts";
+import type { Binding } from "../warehouse/bind.ts";
 import { type Evidence, evidenceOf, removeStrays, runDatasetProbe } from "../warehouse/evidence.ts";
 import type { Measured, TaskSpec } from "../warehouse/measure.ts";
 import type { DatasetProbe, Severity } from "../warehouse/probe.ts";
@@ -13,7 +17,7 @@ export interface Outcome {
   readonly name: string;
   readonly severity: Severity;
   readonly failures: number;
-  readonly evidence: CheckOutcome["evidence"] & { readonly sql: string | null };
+  readonly evidence: CheckEvidence;
 }
 
 export interface Verdict {
@@ -33,17 +37,17 @@ export async function judgeTask(tx: Tx, spec: TaskSpec, measured: Measured): Pro
   if (measured.failures.length === 0) return passed;
   const outcomes: Outcome[] = [];
   for (const { probe, count } of measured.failures) {
-    outcomes.push(outcomeOf(probe, count, await evidenceOf(tx, spec, probe)));
+    outcomes.push(outcomeOf(probe, count, await evidenceOf(tx, spec, probe), suspectsOf(spec)));
   }
   if (measured.failures.some(({ probe }) => probe.kind === "outside")) await removeStrays(tx, spec);
   return verdictOf(outcomes);
 }
 
 /** Runs the probes of a whole dataset and judges them. */
-export async function judgeDataset(tx: Tx, probes: readonly DatasetProbe[]): Promise<Verdict> {
+export async function judgeDataset(tx: Tx, derived: Derived, probes: readonly DatasetProbe[]): Promise<Verdict> {
   const outcomes: Outcome[] = [];
   for (const probe of probes) {
-    const { count, evidence } = await runDatasetProbe(tx, probe);
+    const { count, evidence } = await runDatasetProbe(tx, derived, probe);
     if (count > 0) outcomes.push(outcomeOf(probe, count, evidence));
   }
   return verdictOf(outcomes);
@@ -53,13 +57,29 @@ function outcomeOf(
   probe: { readonly name: string; readonly severity: Severity; readonly message: string },
   failures: number,
   { sql, rows }: Evidence,
+  suspects?: readonly Suspect[],
 ): Outcome {
   return {
     name: probe.name,
     severity: probe.severity,
     failures,
-    evidence: { message: `${failures} × ${probe.message}`, sql, rows },
+    evidence: { message: `${failures} × ${probe.message}`, sql, rows, ...(suspects === undefined ? {} : { suspects }) },
   };
+}
+
+/** What the partition was computed from. What was recomputed with it is the more likely cause, so it comes first. */
+function suspectsOf({ bindings }: TaskSpec): Suspect[] {
+  return [
+    ...bindings.flatMap((binding) => suspect(binding, "candidate", binding.recomputed)),
+    ...bindings.flatMap((binding) => suspect(binding, "live", binding.live)),
+  ];
+}
+
+function suspect({ input, everything }: Binding, from: Suspect["from"], ranges: Ranges): Suspect[] {
+  const whole = from === "live" && everything === true;
+  if (ranges.length === 0 && !whole) return [];
+  const partitions = whole ? "all" : describePartitions(input.dataset.partitions, ranges);
+  return [{ input: input.name, dataset: input.dataset.name, partitions, from }];
 }
 
 function verdictOf(found: readonly Outcome[]): Verdict {

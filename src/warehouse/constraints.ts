@@ -51,6 +51,8 @@ export interface Recomputed {
   /** Quoted, qualified. */
   readonly candidate: string;
   readonly partitions: Ranges;
+  /** The candidate stands for all of the dataset, so that no live row stays. For looking at live content by itself. */
+  readonly everything?: boolean;
 }
 
 /** Checks, unique indexes and outgoing foreign keys of the live table. Exclusion constraints are left to the merge. */
@@ -178,6 +180,13 @@ export function danglingAfterPromotion(
     where (${nulls} = 0 and ${missing})${mixed}`;
 }
 
+/** These columns of every row that the dataset will have. */
+export function rowsAfterPromotion(recomputed: Recomputed, columns: readonly string[]): string {
+  const names = identifiers(columns);
+  return `select ${names} from ${recomputed.candidate}
+    union all select ${names} from ${tableName(recomputed.derived.table)} where ${staying(recomputed)}`;
+}
+
 /** The dataset that a foreign key refers to, where it is recomputed and owns the columns that are referred to. */
 export function targetOf(key: ForeignKey, parts: readonly Recomputed[]): Recomputed | undefined {
   return parts.find(
@@ -188,6 +197,7 @@ export function targetOf(key: ForeignKey, parts: readonly Recomputed[]): Recompu
 }
 
 /** Live rows that a promotion leaves as they are: all outside of the recomputed partitions. */
-function staying({ derived, partitions }: Recomputed, alias?: string): string {
+function staying({ derived, partitions, everything }: Recomputed, alias?: string): string {
+  if (everything === true) return "false";
   return `(${predicateOf(derived.partitions, partitions, alias)}) is not true`;
 }

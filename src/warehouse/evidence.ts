@@ -1,10 +1,13 @@
 /**
  * What a person needs to understand a failed check: a few offending rows as text, and the query that finds them.
- * It runs in the work transaction of a task that failed, before strays are removed.
+ * It runs in the work transaction of a task that failed, before strays are removed. Values of masked columns are
+ * replaced before they leave this file.
  */
+import type { Derived } from "../catalog/dataset.ts";
 import type { Tx } from "../tx.ts";
 import { bindInputs } from "./bind.ts";
-import { ownedList, partitionOf, repeated, type TaskSpec } from "./measure.ts";
+import { maskRow, valuesHidden } from "./mask.ts";
+import { livePartition, ownedList, partitionOf, repeated, type TaskSpec } from "./measure.ts";
 import type { DatasetProbe, Probe } from "./probe.ts";
 
 export const evidenceLimit = 10;
@@ -20,17 +23,27 @@ export interface Evidence {
 /** At most ten rows that make the probe fail, every value as text. */
 export async function evidenceOf(tx: Tx, spec: TaskSpec, probe: Probe): Promise<Evidence> {
   const sql = evidenceQuery(spec, probe);
-  return { sql: probe.kind === "outside" ? null : sql, rows: await textRows(tx, sql) };
+  const rows = await textRows(tx, sql);
+  return { sql: probe.kind === "outside" ? null : sql, rows: masked(rows, spec.derived, probe) };
 }
 
 /** Runs a probe of the whole dataset: how many rows fail, and a few of them. */
-export async function runDatasetProbe(tx: Tx, probe: DatasetProbe): Promise<{ count: number; evidence: Evidence }> {
+export async function runDatasetProbe(
+  tx: Tx,
+  derived: Derived,
+  probe: DatasetProbe,
+): Promise<{ count: number; evidence: Evidence }> {
   const [row] = await tx.query<{ failures: string }>(
     `select count(*)::text as failures from (\n${probe.statement}\n) as failing`,
   );
   const count = Number((row as { failures: string }).failures);
   const rows = count === 0 ? [] : await textRows(tx, probe.statement);
-  return { count, evidence: { sql: probe.statement, rows } };
+  return { count, evidence: { sql: probe.statement, rows: masked(rows, derived, probe) } };
+}
+
+function masked(rows: readonly EvidenceRow[], derived: Derived, probe: Probe | DatasetProbe): EvidenceRow[] {
+  const hidden = valuesHidden(derived, probe);
+  return rows.map((row) => maskRow(row, hidden));
 }
 
 /**
@@ -51,6 +64,8 @@ function evidenceQuery(spec: TaskSpec, probe: Probe): string {
   switch (probe.kind) {
     case "outside":
       return `select ${owned} from ${spec.candidate} where ${strays(spec)}`;
+    case "emptied":
+      return `select ${owned} from ${livePartition(spec)}`;
     case "row":
       return `${own} and (${probe.failing}\n)`;
     case "unique":

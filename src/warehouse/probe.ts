@@ -13,6 +13,10 @@ interface ProbeOf {
   readonly severity: Severity;
   /** One sentence for people: what a failure means. */
   readonly message: string;
+  /** Hash of what is asked, so that a stamp tells by which version of a rule its content was judged. */
+  readonly rule?: string;
+  /** Columns whose values the evidence may show under other names; where undefined, any column of the dataset. */
+  readonly about?: readonly string[];
 }
 
 /** Rows for which a condition is true. `failing` is SQL over the owned columns by their quoted names. */
@@ -24,6 +28,11 @@ export interface RowProbe extends ProbeOf {
 /** Rows outside the task's own partition; the condition is the task's predicate, so it needs no SQL of its own. */
 export interface OutsideProbe extends ProbeOf {
   readonly kind: "outside";
+}
+
+/** No row at all, where the live partition has some and the inputs have rows too. Needs no SQL of its own either. */
+export interface EmptiedProbe extends ProbeOf {
+  readonly kind: "emptied";
 }
 
 /** Rows that repeat the values of these columns; rows with a null in one of them do not count. */
@@ -49,7 +58,7 @@ export interface StatementProbe extends ProbeOf {
   readonly statement: string;
 }
 
-export type Probe = RowProbe | OutsideProbe | UniqueProbe | AggregateProbe | StatementProbe;
+export type Probe = RowProbe | OutsideProbe | EmptiedProbe | UniqueProbe | AggregateProbe | StatementProbe;
 
 /** A self-contained query over whole tables whose rows are the failures; run once all tasks of the dataset are done. */
 export interface DatasetProbe extends ProbeOf {

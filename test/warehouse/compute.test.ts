@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { check } from "../../src/catalog/check.ts";
 import { derived, source } from "../../src/catalog/dataset.ts";
 import { daily, monthly, parsePartition } from "../../src/catalog/scheme.ts";
-import { datasetProbes } from "../../src/validation/implied.ts";
+import { datasetProbes } from "../../src/validation/across.ts";
 import { judgeDataset, judgeTask } from "../../src/validation/verdict.ts";
 import type { Binding } from "../../src/warehouse/bind.ts";
 import { bindInputs } from "../../src/warehouse/bind.ts";
@@ -291,7 +291,7 @@ describe("probes", () => {
       );
       const part = { derived: dataset, candidate: spec.candidate, partitions: [[ordinal, ordinal + 1]] as const };
       const constraints = await liveConstraints(session, dataset);
-      const verdict = await judgeDataset(session, datasetProbes(dataset, constraints, [part]));
+      const verdict = await judgeDataset(session, dataset, datasetProbes(dataset, constraints, [part]));
       expect(verdict.outcomes.map(({ name, failures, evidence }) => [name, failures, evidence.rows])).toEqual([
         ["unique(revenue_share)", 1, [{ share: "1.500", repeats: "2" }]],
         ["foreign_key(revenue_currency_fkey)", 1, [{ currency: "GBP" }]],
@@ -330,7 +330,11 @@ describe("foreign keys between recomputed datasets", () => {
         { derived: parent, candidate: parentSpec.candidate, partitions: [[0, 1]] as const },
         { derived: child, candidate: childSpec.candidate, partitions: [[0, 1]] as const },
       ];
-      const verdict = await judgeDataset(session, datasetProbes(child, await liveConstraints(session, child), parts));
+      const verdict = await judgeDataset(
+        session,
+        child,
+        datasetProbes(child, await liveConstraints(session, child), parts),
+      );
       expect(verdict.outcomes.map(({ failures, evidence }) => [failures, evidence.rows])).toEqual([
         [1, [{ parent: "1" }]],
       ]);
