@@ -19,10 +19,11 @@ import { parseArgs } from "node:util";
 import { Redis } from "ioredis";
 import { freePort, startEmbeddedPostgres } from "../src/embedded/postgres.ts";
 import { findRedisServer, startEmbeddedRedis } from "../src/embedded/redis.ts";
-import { eventually, freezeCopier, killHolder, randomOf } from "../test/chaos/fleet.ts";
+import { freezeCopier, killHolder, randomOf } from "../test/chaos/fleet.ts";
 import { examine } from "../test/chaos/invariants.ts";
 import type { Shape } from "../test/chaos/oracle.ts";
 import { type Stage, withStage } from "../test/chaos/stage.ts";
+import { eventually } from "../test/support/eventually.ts";
 
 const { values: options } = parseArgs({
   options: {

@@ -2,8 +2,8 @@
 
 import { isRederiveError } from "rederive";
 import { describe, expect, it } from "vitest";
+import { eventually } from "../support/eventually.ts";
 import { hasRedis } from "../support/redis.ts";
-import { eventually } from "./fleet.ts";
 import { expectExactlyOnce, play, runAll, startAll, untilDone, untilWithin } from "./harness.ts";
 import { examine } from "./invariants.ts";
 import type { Stage } from "./stage.ts";
@@ -91,6 +91,7 @@ describe.skipIf(!hasRedis())("a fleet and its people", { timeout: 150_000 }, () 
       await eventually(
         () => sql.query("select id from rederive.worker where kind = 'worker' and lease_until > clock_timestamp()"),
         (workers) => workers.length === 2,
+        { what: "both workers are registered" },
       );
       await backfill.resume({ reason });
       await stage.reaches(backfill.id, "verified");

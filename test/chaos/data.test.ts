@@ -3,8 +3,8 @@
 import type { Rederive } from "rederive";
 import { describe, expect, it } from "vitest";
 import type { Tx } from "../../src/tx.ts";
+import { eventually } from "../support/eventually.ts";
 import { hasRedis } from "../support/redis.ts";
-import { eventually } from "./fleet.ts";
 import { type Play, play } from "./harness.ts";
 import { divergenceIn, examine } from "./invariants.ts";
 import { expected } from "./oracle.ts";

@@ -1,8 +1,9 @@
 /** Processes and servers die, freeze and come back in the middle of a backfill; each task takes effect exactly once. */
 import { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
+import { eventually } from "../support/eventually.ts";
 import { lacks } from "../support/require.ts";
-import { end, eventually, freezeCopier, type Holder, killHolder } from "./fleet.ts";
+import { end, freezeCopier, type Holder, killHolder } from "./fleet.ts";
 import { type Cast, type PlayOptions, play, type Run, survive, untilDone, untilWithin } from "./harness.ts";
 import { lossesIn } from "./invariants.ts";
 

@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import type { Tx } from "../../src/tx.ts";
+import { eventually } from "../support/eventually.ts";
 
 const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
@@ -153,39 +154,6 @@ export async function freezeCopier(tx: Tx, fleet: Fleet): Promise<Holder & { rea
     member.child.kill("SIGCONT");
   }
   throw new Error("no worker could be stopped inside a COPY");
-}
-
-/** Looks again until the condition holds; an outage of what is asked is no answer. Fails with what was seen last. */
-export async function eventually<Value>(
-  look: () => Promise<Value>,
-  holds: (value: Value) => boolean,
-  options: {
-    readonly withinMs?: number;
-    readonly everyMs?: number;
-    readonly what?: string;
-    /** What makes it useless to wait on. */
-    readonly doomed?: () => string | undefined;
-  } = {},
-): Promise<Value> {
-  const withinMs = options.withinMs ?? 60_000;
-  const deadline = performance.now() + withinMs;
-  let last: unknown;
-  for (;;) {
-    try {
-      const value = await look();
-      if (holds(value)) return value;
-      last = value;
-    } catch (error) {
-      last = error;
-    }
-    const doom = options.doomed?.();
-    if (doom !== undefined) throw new Error(`waited for ${options.what ?? "the condition"}: ${doom}`);
-    if (performance.now() > deadline) {
-      const seen = last instanceof Error ? last.message : JSON.stringify(last);
-      throw new Error(`not within ${withinMs} ms: ${options.what ?? "the condition"}; last seen ${seen}`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, options.everyMs ?? 50));
-  }
 }
 
 /** Numbers in [0, 1) that depend on the seed alone (mulberry32). */

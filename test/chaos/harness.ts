@@ -1,9 +1,10 @@
 /** What the fault tests have in common inside the test runner: servers, seeds and the examination at the end. */
 import { expect } from "vitest";
 import type { Backfill } from "../../src/backfill.ts";
+import { eventually } from "../support/eventually.ts";
 import { withDatabase } from "../support/postgres.ts";
 import { withOwnRedis, withRedis } from "../support/redis.ts";
-import { eventually, type Member, randomOf } from "./fleet.ts";
+import { type Member, randomOf } from "./fleet.ts";
 import { examine, type Findings, leftovers } from "./invariants.ts";
 import type { Shape } from "./oracle.ts";
 import { type Stage, type StageOptions, withStage } from "./stage.ts";
@@ -93,7 +94,7 @@ export async function untilDone(stage: Stage, id: string, count: number): Promis
   await eventually(
     () => stage.countDone(id),
     (done) => done >= count,
-    { everyMs: 10, what: `${count} tasks of ${id} done`, doomed: () => stage.fleet.crashes[0] },
+    { everyMs: 10, withinMs: 90_000, what: `${count} tasks of ${id} done`, doomed: () => stage.fleet.crashes[0] },
   );
 }
 

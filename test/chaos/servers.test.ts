@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type EmbeddedPostgres, freePort, startEmbeddedPostgres } from "../../src/embedded/postgres.ts";
 import { findRedisServer } from "../../src/embedded/redis.ts";
+import { eventually } from "../support/eventually.ts";
 import { withDatabase } from "../support/postgres.ts";
 import { canStartRedis } from "../support/redis.ts";
 import { randomOf } from "./fleet.ts";
@@ -99,13 +100,17 @@ async function startRedis(port: number): Promise<RestartableRedis> {
 /** SIGQUIT: Postgres ends without a checkpoint and recovers when it starts. */
 async function immediately(pid: number): Promise<void> {
   process.kill(pid, "SIGQUIT");
-  const gone = () => {
-    try {
-      process.kill(pid, 0);
-      return false;
-    } catch {
-      return true;
-    }
-  };
-  while (!gone()) await new Promise((resolve) => setTimeout(resolve, 20));
+  await eventually(
+    () => isAlive(pid),
+    (alive) => !alive,
+    { what: `process ${pid} has ended` },
+  );
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }

@@ -7,8 +7,9 @@ import { type Acting, type Config, createRederive, type Rederive } from "rederiv
 import { updateLockFile } from "../../src/lock-file.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
 import type { Database } from "../../src/tx.ts";
+import { eventually } from "../support/eventually.ts";
 import { type ChaosOptions, chaosCatalog } from "./catalog.ts";
-import { eventually, Fleet, type FleetOptions } from "./fleet.ts";
+import { Fleet, type FleetOptions } from "./fleet.ts";
 import { createEffectLog, createTables, fillReadings, type Shape } from "./oracle.ts";
 
 const catalogFile = fileURLToPath(new URL("./catalog.ts", import.meta.url));

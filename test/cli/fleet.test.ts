@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Status } from "../../src/report.ts";
+import { eventually } from "../support/eventually.ts";
 import { lacks } from "../support/require.ts";
 import { type Running, withShop } from "./command.ts";
 
@@ -24,7 +25,11 @@ describe.skipIf(lacks("redis"))("a fleet of processes", () => {
       const planner = shop.start(["planner"], slow);
       const worker = shop.start(["worker", "--concurrency", "1"], slow);
       const follower = shop.start(["run", "--reason", "first", "--json"], slow);
-      await untilSome(async () => (await shop.query("select from rederive.task where state = 'running'")).length > 0);
+      await eventually(
+        () => shop.query("select from rederive.task where state = 'running'"),
+        (tasks) => tasks.length > 0,
+        { what: "a task is running" },
+      );
       expect(await stop(worker)).toBe(0);
       expect(await shop.query("select from rederive.task where state = 'running'")).toEqual([]);
       expect(await shop.query("select from rederive.task where state in ('failed', 'quarantined')")).toEqual([]);
@@ -57,13 +62,4 @@ async function statusOf(answer: Promise<{ json<Value>(): Value }>): Promise<Stat
   const [latest] = (await answer).json<{ backfills: Status[] }>().backfills;
   if (latest === undefined) throw new Error("there is no backfill");
   return latest;
-}
-
-/** Asks again until it is so, for a minute at most. */
-async function untilSome(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 60_000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error("it did not happen within a minute");
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
 }

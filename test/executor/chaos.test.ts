@@ -1,11 +1,9 @@
 /** Redis loses everything, or a random half, while workers are alive: time is lost, no task is, and no order. */
 import { Redis } from "ioredis";
 import { afterEach, describe, expect, it } from "vitest";
-import type { Catalog } from "../../src/catalog/catalog.ts";
-import { PlannerLoop, type PlannerOptions } from "../../src/executor/planner-loop.ts";
+import type { PlannerOptions } from "../../src/executor/planner-loop.ts";
 import { jobIdOf } from "../../src/executor/queues.ts";
 import { releaseWindow } from "../../src/executor/release.ts";
-import { moveBackfill } from "../../src/store/backfills.ts";
 import { runningBackfills, windowOf } from "../../src/store/release.ts";
 import {
   diamonds,
@@ -16,59 +14,43 @@ import {
   seedBackfill,
   startIdleWorkers,
   statesOf,
-  until,
   withStage,
 } from "../support/delivery.ts";
+import { eventually } from "../support/eventually.ts";
+import { aPlanner, untilBackfill } from "../support/planner.ts";
 import { lacks } from "../support/require.ts";
 
-const catalog = { datasets: new Map(), resources: {} } as unknown as Catalog;
 const cleanups: (() => Promise<void>)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup();
 });
 
-function aPlanner(stage: Pick<Stage, "database" | "queues">, options: Partial<PlannerOptions> = {}): PlannerLoop {
-  return new PlannerLoop({
-    delivery: stage,
-    catalog,
-    holder: `p_${Math.random()}`,
-    verify: async (id) => void (await moveBackfill(stage.database, { id, to: "verified", reason: null })),
-    activeMs: 50,
-    idleMs: 100,
-    sweepMs: 300,
-    sweeper: { graceMs: 500, childrenMs: 500, activeMs: 4_000 },
-    ...options,
-  });
-}
+/** Sweeps soon, so that a test need not wait long for what was lost. */
+const hasty: Partial<PlannerOptions> = {
+  sweepMs: 300,
+  sweeper: { graceMs: 500, childrenMs: 500, activeMs: 4_000 },
+};
 
 const doneOf = async (stage: Stage, id: string) => (await statesOf(stage.database, id))["done"] ?? 0;
-const isVerified = async (stage: Stage, id: string) =>
-  (await stage.database.query<{ state: string }>("select state from rederive.backfill where id = $1::text", [id]))[0]
-    ?.state;
+const untilDone = (stage: Stage, id: string, tasks: number, everyMs = 25) =>
+  eventually(
+    () => doneOf(stage, id),
+    (done) => done >= tasks,
+    { what: `${tasks} tasks of ${id} are done`, withinMs: 60_000, everyMs },
+  );
 
 /** Runs `graph` with a fault in the middle; gives how often each outcome of a claim was seen. */
 async function runThrough(stage: Stage, graph: ReturnType<typeof diamonds>, fault: (redis: Redis) => Promise<void>) {
   const id = await seedBackfill(stage.database, graph);
-  const planner = aPlanner(stage, { release: { windowTasks: 200, chunkTasks: 100 } });
+  const planner = aPlanner(stage, { ...hasty, release: { windowTasks: 200, chunkTasks: 100 } });
   const workers = await startIdleWorkers(stage, { taskMs: 5 });
   const redis = new Redis(stage.redis?.url ?? "");
   planner.start();
-  await until(
-    () => doneOf(stage, id),
-    (done) => done > graph.tasks.length / 4,
-  );
+  await untilDone(stage, id, graph.tasks.length / 4);
   await fault(redis);
-  await until(
-    () => doneOf(stage, id),
-    (done) => done > graph.tasks.length / 2,
-    { withinMs: 60_000 },
-  );
+  await untilDone(stage, id, graph.tasks.length / 2);
   await fault(redis);
-  await until(
-    () => isVerified(stage, id),
-    (state) => state === "verified",
-    { withinMs: 60_000 },
-  );
+  await untilBackfill(stage, id, "verified", 60_000);
   await planner.stop();
   await workers.close();
   redis.disconnect();
@@ -116,10 +98,7 @@ describe.skipIf(lacks("redis"))("gates", () => {
       expect(gates).toHaveLength(30);
       await Promise.all(gates.map((gate) => stage.queues.gates.remove(gate.id ?? "")));
       const workers = await startIdleWorkers(stage);
-      await until(
-        () => doneOf(stage, id),
-        (done) => done === 120,
-      );
+      await untilDone(stage, id, 120);
       await workers.close();
       expect(workers.outcomes.get("not_ready") ?? 0).toBeGreaterThan(0);
       expect(await orderViolations(stage.database)).toBe(0);
@@ -157,7 +136,7 @@ describe.skipIf(lacks("redis"))("the window", () => {
         ],
         edges: graph.tasks.map((task) => ({ producer: 0, consumer: task.rank + 500 })),
       });
-      const planner = aPlanner(stage, { release: { windowTasks: 100, chunkTasks: 30 } });
+      const planner = aPlanner(stage, { ...hasty, release: { windowTasks: 100, chunkTasks: 30 } });
       // The producer of all consumers fails: they can only wait.
       await stage.database.query("update rederive.task set state = 'failed' where rank = 0 and backfill = $1::text", [
         id,
@@ -166,7 +145,7 @@ describe.skipIf(lacks("redis"))("the window", () => {
       let largest = 0;
       let waiting = 0;
       planner.start();
-      await until(
+      await eventually(
         async () => {
           const window = await windowOf(stage.database, id);
           largest = Math.max(largest, window.waiting + window.moving);
@@ -174,20 +153,14 @@ describe.skipIf(lacks("redis"))("the window", () => {
           return doneOf(stage, id);
         },
         (done) => done === 499,
-        { everyMs: 5 },
+        { what: "499 tasks are done", everyMs: 5 },
       );
-      const state = await until(
-        () =>
-          stage.database.query<{ state: string; reason: string }>(
-            "select state, state_reason as reason from rederive.backfill",
-          ),
-        ([row]) => row?.state === "held",
-      );
+      const held = await untilBackfill(stage, id, "held");
       await planner.stop();
       await workers.close();
       expect(largest).toBeLessThanOrEqual(100);
       expect(waiting).toBeLessThanOrEqual(50);
-      expect(state[0]?.reason).toBe("1 partition of plain failed; retry, resume or cancel");
+      expect(held?.reason).toBe("1 partition of plain failed; retry, resume or cancel");
     });
   });
 });
@@ -196,7 +169,7 @@ describe.skipIf(lacks("redis"))("two planners", () => {
   it("lead one after the other when the first is silent", { timeout: 90_000 }, async () => {
     await withStage("redis", async (stage) => {
       const id = await seedBackfill(stage.database, diamonds(60));
-      const options = { release: { windowTasks: 40, chunkTasks: 20 }, leadMs: 1_000 };
+      const options = { ...hasty, release: { windowTasks: 40, chunkTasks: 20 }, leadMs: 1_000 };
       const other = stage.open();
       const [first, second] = [aPlanner(stage, options), aPlanner(other, options)];
       expect((await first.runOnce()).leads).toBe(true);
@@ -205,10 +178,7 @@ describe.skipIf(lacks("redis"))("two planners", () => {
       const workers = await startIdleWorkers(stage);
       second.start();
       cleanups.push(() => second.stop());
-      await until(
-        () => isVerified(stage, id),
-        (state) => state === "verified",
-      );
+      await untilBackfill(stage, id, "verified");
       await second.stop();
       await workers.close();
       expect(await statesOf(stage.database, id)).toEqual({ done: 240 });

@@ -3,7 +3,8 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { applyLimits, effectiveLimits } from "../../src/executor/limits.ts";
 import { type QueueLimit, writeLimit } from "../../src/store/limits.ts";
-import { type Backend, type Stage, until, withStage } from "../support/delivery.ts";
+import { type Backend, type Stage, withStage } from "../support/delivery.ts";
+import { eventually } from "../support/eventually.ts";
 import { hasRedis } from "../support/redis.ts";
 import { lacks } from "../support/require.ts";
 
@@ -73,17 +74,17 @@ describe.skipIf(lacks("redis"))("a rate over two worker processes", () => {
  */
 async function rateOver(starts: number[], periods: number): Promise<number> {
   const from = Date.now() + 1_000;
-  const burst = await until(
-    async () => starts.find((start) => start > from),
+  const burst = await eventually(
+    () => starts.find((start) => start > from),
     (start) => start !== undefined,
-    { everyMs: 20 },
+    { what: "the next burst of jobs", everyMs: 20 },
   );
   const begin = (burst ?? 0) + 500;
   const end = begin + periods * 1_000;
-  await until(
-    async () => Date.now(),
+  await eventually(
+    () => Date.now(),
     (now) => now > end + 100,
-    { everyMs: 20 },
+    { what: "the end of the measured periods", everyMs: 20 },
   );
   return starts.filter((start) => start >= begin && start < end).length / periods;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Loop } from "../../src/executor/loop.ts";
-import { until } from "../support/delivery.ts";
+import { eventually } from "../support/eventually.ts";
 
 describe("Loop", () => {
   it("turns, wakes, survives a failing turn, and stops more than once", async () => {
@@ -17,22 +17,19 @@ describe("Loop", () => {
       idleMs: 60_000,
       onError: (message) => errors.push(message),
     });
+    const untilTurn = (count: number) =>
+      eventually(
+        () => turns,
+        (seen) => seen === count,
+        { what: `turn ${count}` },
+      );
     loop.start();
     loop.start();
-    await until(
-      async () => turns,
-      (count) => count === 1,
-    );
+    await untilTurn(1);
     loop.wake();
-    await until(
-      async () => turns,
-      (count) => count === 2,
-    );
+    await untilTurn(2);
     loop.wake();
-    await until(
-      async () => turns,
-      (count) => count === 3,
-    );
+    await untilTurn(3);
     expect(errors).toEqual(["a turn of test failed"]);
     await Promise.all([loop.stop(), loop.stop()]);
     await loop.stop();

@@ -1,46 +1,19 @@
 import { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
-import type { Catalog } from "../../src/catalog/catalog.ts";
-import { PlannerLoop, type PlannerOptions } from "../../src/executor/planner-loop.ts";
-import { moveBackfill } from "../../src/store/backfills.ts";
 import { registerWorker } from "../../src/store/workers.ts";
 import {
   type Backend,
   diamonds,
   monthsOfDays,
   orderViolations,
-  type Stage,
   seedBackfill,
   startIdleWorkers,
   statesOf,
-  until,
   withStage,
 } from "../support/delivery.ts";
+import { aPlanner, backfillState, untilBackfill } from "../support/planner.ts";
 import { hasRedis } from "../support/redis.ts";
 import { lacks } from "../support/require.ts";
-
-const catalog = { datasets: new Map(), resources: {} } as unknown as Catalog;
-
-function aPlanner(stage: Stage, options: Partial<PlannerOptions> = {}): PlannerLoop {
-  return new PlannerLoop({
-    delivery: stage,
-    catalog,
-    holder: `p_${Math.random()}`,
-    verify: async (id) => void (await moveBackfill(stage.database, { id, to: "verified", reason: null })),
-    activeMs: 50,
-    idleMs: 100,
-    sweepMs: 500,
-    ...options,
-  });
-}
-
-const stateOf = async (stage: Stage, id: string) => {
-  const [row] = await stage.database.query<{ state: string; reason: string | null }>(
-    "select state, state_reason as reason from rederive.backfill where id = $1::text",
-    [id],
-  );
-  return row;
-};
 
 const backends: Backend[] = hasRedis() ? ["redis", "postgres"] : ["postgres"];
 
@@ -55,11 +28,7 @@ describe.each(backends)("the delivery on %s", (backend) => {
       const workers = await startIdleWorkers(stage);
       const from = performance.now();
       planner.start();
-      await until(
-        () => stateOf(stage, id),
-        (row) => row?.state === "verified",
-        { withinMs: 100_000 },
-      );
+      await untilBackfill(stage, id, "verified", 100_000);
       console.log(
         `${backend} ${name}: ${graph.tasks.length} tasks, ${((performance.now() - from) / 1000).toFixed(1)} s`,
         Object.fromEntries(workers.outcomes),
@@ -115,7 +84,7 @@ describe("the end of a backfill", () => {
       const first = await planner.runOnce();
       const second = await planner.runOnce();
       expect(first.held + second.held).toBe(1);
-      const row = await stateOf(stage, id);
+      const row = await backfillState(stage, id);
       expect(row?.state).toBe("held");
       expect(row?.reason).toContain("code_drift");
       await planner.stop();

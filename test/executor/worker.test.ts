@@ -4,6 +4,7 @@ import { jobIdOf, openQueues, type Queues, taskNode } from "../../src/executor/q
 import { openWorker, type WorkerOptions } from "../../src/executor/worker.ts";
 import { codeLevel } from "../../src/store/migrate.ts";
 import { cancelTasks } from "../../src/store/tasks.ts";
+import { eventually } from "../support/eventually.ts";
 import { withRedis } from "../support/redis.ts";
 import { lacks } from "../support/require.ts";
 import { backfill, type Fixture, type FixtureOptions, firstDay, january, withFixture } from "./fixture.ts";
@@ -59,6 +60,14 @@ const countIn = async ({ database }: Fixture, state: string): Promise<number> =>
   return row?.count ?? 0;
 };
 
+async function untilDone(fixture: Fixture, tasks: number): Promise<void> {
+  await eventually(
+    () => countIn(fixture, "done"),
+    (done) => done >= tasks,
+    { what: `${tasks} tasks are done` },
+  );
+}
+
 describe.skipIf(lacks("redis"))("a worker", () => {
   test("works through what is in the queue and releases consumers", async () => {
     await withFleet({}, async ({ fixture, options, enqueue, queues }) => {
@@ -66,9 +75,13 @@ describe.skipIf(lacks("redis"))("a worker", () => {
       for (let day = firstDay; day < firstDay + 10; day += 1) {
         await enqueue(fixture.taskOf("daily_sales", day), fixture.taskOf("receipts", day));
       }
-      await until(async () => (await countIn(fixture, "done")) === 21);
+      await untilDone(fixture, 21);
       expect(await fixture.state(fixture.taskOf("monthly_sales", january))).toMatchObject({ state: "done", epoch: 1 });
-      await until(async () => (await queues.queueFor("backfill").getJobCounts("completed"))["completed"] === 21);
+      await eventually(
+        () => queues.queueFor("backfill").getJobCounts("completed"),
+        ({ completed }) => completed === 21,
+        { what: "21 jobs are completed" },
+      );
       await worker.stop();
       expect(await worker.ended).toBeUndefined();
       expect(await fixture.row("select count(*)::int as count from rederive.worker")).toEqual({ count: 0 });
@@ -88,7 +101,7 @@ describe.skipIf(lacks("redis"))("a worker", () => {
           most = Math.max(most, running);
         },
       });
-      await until(async () => (await countIn(fixture, "done")) >= 10);
+      await untilDone(fixture, 10);
       await worker.stop();
       expect(most).toBeLessThanOrEqual(settings.concurrency);
       expect(most).toBeGreaterThan(1);
@@ -144,7 +157,11 @@ describe.skipIf(lacks("redis"))("a worker", () => {
       await enqueue(fixture.taskOf("daily_sales", firstDay));
       await claimed.given;
       await cancelTasks(fixture.database, backfill);
-      await until(async () => (await queues.queueFor("backfill").getActiveCount()) === 0);
+      await eventually(
+        () => queues.queueFor("backfill").getActiveCount(),
+        (active) => active === 0,
+        { what: "no job is active" },
+      );
       await worker.stop();
     });
   });
@@ -154,7 +171,11 @@ describe.skipIf(lacks("redis"))("a worker", () => {
       const worker = await openWorker(options);
       const ref = fixture.taskOf("daily_sales", firstDay);
       await enqueue(ref);
-      await until(async () => (await queues.queueFor("backfill").getFailedCount()) === 1);
+      await eventually(
+        () => queues.queueFor("backfill").getFailedCount(),
+        (failed) => failed === 1,
+        { what: "the job has failed" },
+      );
       const job = await queues.queueFor("backfill").getJob(jobIdOf(backfill, ref.task));
       expect(job?.failedReason).toBe("division by zero");
       expect(await fixture.state(ref)).toMatchObject({ state: "failed", attempts: 2 });
@@ -179,12 +200,4 @@ function signal(): { give: () => void; given: Promise<void> } {
     give = resolve;
   });
   return { give, given };
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 30_000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error("waited for 30 s in vain");
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
 }

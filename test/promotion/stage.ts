@@ -15,6 +15,7 @@ import type { Database } from "../../src/tx.ts";
 import { candidateNames, createCandidate } from "../../src/warehouse/candidate.ts";
 import { liveColumns, ownedOf } from "../../src/warehouse/columns.ts";
 import { predicateOf } from "../../src/warehouse/predicate.ts";
+import { eventually } from "../support/eventually.ts";
 import { withDatabase } from "../support/postgres.ts";
 
 const events = source(pgTable("events", { id: integer("id") }));
@@ -91,31 +92,25 @@ export async function withStage(callback: (stage: Stage) => Promise<void>): Prom
   });
 }
 
-/** Runs `probe` until it gives true; fails after ten seconds. */
-export async function until(probe: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (!(await probe())) if (Date.now() > deadline) throw new Error("the condition did not come true");
-}
-
 /** Resolves when `count` sessions of this database wait for a lock. */
 export async function untilWaiting(client: pg.Client, count = 1): Promise<void> {
-  await until(async () => {
-    const { rows } = await client.query(
-      "select count(*)::int as count from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
-    );
-    return rows[0].count >= count;
-  });
+  const waiting = `select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+  await eventually(
+    () => client.query(waiting),
+    ({ rowCount }) => (rowCount ?? 0) >= count,
+    { what: `${count} sessions wait for a lock`, everyMs: 5 },
+  );
 }
 
 /** Ends the session that has come to a `pg_sleep`, as a crash of its server process would. */
 export async function killSleeper(client: pg.Client): Promise<void> {
-  await until(async () => {
-    const { rows } = await client.query(
-      `select pg_terminate_backend(pid) from pg_stat_activity
-       where datname = current_database() and state = 'active' and query like 'select pg_sleep%'`,
-    );
-    return rows.length > 0;
-  });
+  const killing = `select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and state = 'active' and query like 'select pg_sleep%'`;
+  await eventually(
+    () => client.query(killing),
+    ({ rowCount }) => (rowCount ?? 0) > 0,
+    { what: "a session that sleeps was ended", everyMs: 5 },
+  );
 }
 
 function stageOn(url: string, database: Database, clients: pg.Client[]): Stage {

@@ -254,22 +254,6 @@ export async function statesOf(tx: Tx, backfill: string): Promise<Record<string,
   return Object.fromEntries(rows.map((row) => [row.state, row.count]));
 }
 
-/** Looks again until the condition holds; fails after the deadline with what was seen last. */
-export async function until<Value>(
-  look: () => Promise<Value>,
-  holds: (value: Value) => boolean,
-  options: { readonly withinMs?: number; readonly everyMs?: number } = {},
-): Promise<Value> {
-  const deadline = performance.now() + (options.withinMs ?? 30_000);
-  for (;;) {
-    const value = await look();
-    if (holds(value)) return value;
-    if (performance.now() > deadline)
-      throw new Error(`not within ${options.withinMs ?? 30_000} ms; last seen ${JSON.stringify(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, options.everyMs ?? 50));
-  }
-}
-
 function count<Key>(counts: Map<Key, number>, key: Key): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
 }
