@@ -13,6 +13,7 @@ export type ErrorCode =
   | "plan_refused" // the planner will not plan this request
   | "plan_too_large" // more tasks than the limit allows
   | "plan_stale" // live content changed since the plan was made
+  | "assumption_broken" // rows break what a dataset takes for granted
   | "overlapping_plan" // another active backfill writes or reads the same partitions
   | "wrong_state" // the backfill or task is not in a state that allows the act
   | "approval_required"

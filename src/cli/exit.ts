@@ -22,6 +22,7 @@ const byCode: Readonly<Record<ErrorCode, number>> = {
   plan_refused: exitCodes.refused,
   plan_too_large: exitCodes.refused,
   plan_stale: exitCodes.refused,
+  assumption_broken: exitCodes.refused,
   overlapping_plan: exitCodes.refused,
   wrong_state: exitCodes.refused,
   approval_required: exitCodes.refused,

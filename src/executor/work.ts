@@ -21,7 +21,7 @@ import {
 } from "../store/claims.ts";
 import { currentTraceId, withSpan } from "../telemetry/spans.ts";
 import type { Database } from "../tx.ts";
-import { judgeTask } from "../validation/verdict.ts";
+import { judgeTask, stampedChecks } from "../validation/verdict.ts";
 import type { Binding } from "../warehouse/bind.ts";
 import { computeSelect } from "../warehouse/compute.ts";
 import { hashAlgorithm } from "../warehouse/digest.ts";
@@ -194,7 +194,6 @@ async function finish(attempt: Attempt, measured: readonly Measured[]): Promise<
 }
 
 function finishedWork({ ref, epoch, spec }: Part, measured: Measured, before: Measured | undefined): FinishedWork {
-  const failed = new Map(measured.failures.map((failure) => [failure.probe.name, failure.count]));
   return {
     task: ref.task,
     epoch,
@@ -202,7 +201,7 @@ function finishedWork({ ref, epoch, spec }: Part, measured: Measured, before: Me
     rowsRead: measured.rowsRead,
     rowsWritten: measured.rowsWritten,
     outputHash: measured.outputHash,
-    checks: spec.probes.map(({ name, severity }) => ({ name, severity, failures: failed.get(name) ?? 0 })),
+    checks: stampedChecks(spec.probes, measured.failures),
     startedAt: before?.measuredAt ?? null,
     finishedAt: measured.measuredAt,
   };

@@ -28,6 +28,7 @@ export const problemKinds: Readonly<Record<ProblemCode, Kind>> = {
   not_found: { status: 404, title: "There is no such thing" },
   method_not_allowed: { status: 405, title: "The method is not allowed here" },
   plan_stale: { status: 409, title: "Live content changed since the plan was made" },
+  assumption_broken: { status: 409, title: "Rows break what a dataset takes for granted" },
   overlapping_plan: { status: 409, title: "Another active backfill uses the same partitions" },
   wrong_state: { status: 409, title: "The state does not allow this" },
   approval_required: { status: 409, title: "An approval is missing" },

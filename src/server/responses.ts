@@ -55,7 +55,21 @@ const checkOutcome: z.ZodType<CheckOutcome> = z.object({
   name: z.string(),
   severity,
   failures: count,
-  evidence: z.object({ message: z.string(), rows: z.array(textRow) }),
+  evidence: z.object({
+    message: z.string(),
+    rows: z.array(textRow),
+    sql: z.exactOptional(z.string().nullable()),
+    suspects: z.exactOptional(
+      z.array(
+        z.object({
+          input: z.string(),
+          dataset: z.string(),
+          partitions: z.string(),
+          from: z.enum(["candidate", "live"]),
+        }),
+      ),
+    ),
+  }),
 });
 
 export const status: z.ZodType<Status> = z

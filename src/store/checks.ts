@@ -9,6 +9,15 @@ export interface NewCheckResult {
   readonly evidence: CheckOutcome["evidence"];
 }
 
+/** What a stamp tells of one check: which version of it judged the content, and how many rows failed. */
+export interface StampedCheck {
+  readonly name: string;
+  readonly severity: "error" | "warn";
+  readonly failures: number;
+  /** Short hash of the rule as it was then; stamps of older versions have none. */
+  readonly rule?: string;
+}
+
 interface CheckedPartition {
   readonly backfill: string;
   readonly dataset: string;

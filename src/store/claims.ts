@@ -5,6 +5,7 @@
  * last statement of the work transaction; the others commit by themselves.
  */
 import type { Tx } from "../tx.ts";
+import type { StampedCheck } from "./checks.ts";
 
 export interface ClaimArgs {
   /** Of one dataset of one backfill. */
@@ -204,7 +205,7 @@ export interface FinishedWork {
   readonly rowsWritten: number;
   readonly outputHash: string;
   /** Every check that ran, with how many rows failed it. */
-  readonly checks: readonly { readonly name: string; readonly severity: "error" | "warn"; readonly failures: number }[];
+  readonly checks: readonly StampedCheck[];
   /** Instants of Postgres as text; null for the start of the transaction. */
   readonly startedAt: string | null;
   readonly finishedAt: string;

@@ -9,7 +9,7 @@ import { definitionOf } from "../catalog/definition.ts";
 import type { Ranges } from "../catalog/ranges.ts";
 import { RederiveError } from "../errors.ts";
 import { canonicalJson } from "../hash.ts";
-import type { Plan, PlanRequest } from "../plan.ts";
+import { type Plan, type PlanRequest, recomputeSteps } from "../plan.ts";
 import type { LiveContent } from "../planner/changes.ts";
 import { type Fingerprints, planBackfill } from "../planner/planner.ts";
 import { appendAudit } from "../store/audit.ts";
@@ -19,6 +19,7 @@ import { activeReservations } from "../store/reservations.ts";
 import { liveProcesses, taskSpeeds } from "../store/status.ts";
 import { currentTraceparent, withSpan } from "../telemetry/spans.ts";
 import type { Tx } from "../tx.ts";
+import { requireAssumptions } from "../validation/assumptions.ts";
 import { liveColumns } from "../warehouse/columns.ts";
 import { describeTransform } from "../warehouse/describe.ts";
 import { hashAlgorithm } from "../warehouse/digest.ts";
@@ -119,7 +120,7 @@ async function makePlan(context: Context, request: PlanRequest, requestReason: s
       const all = [...catalog.datasets.values()];
       const derived = all.filter((dataset): dataset is Derived => dataset.kind === "derived");
       const sources = all.filter((dataset): dataset is Source => dataset.kind === "source");
-      return planBackfill({
+      const made = planBackfill({
         catalog,
         request,
         requestReason,
@@ -136,6 +137,8 @@ async function makePlan(context: Context, request: PlanRequest, requestReason: s
         notices: await noticesOf(tx, all),
         maxTasks: settings.maxTasks,
       });
+      await requireAssumptions(tx, catalog, recomputeSteps(made.decision));
+      return made;
     },
     { isolation: "repeatable read" },
   );

@@ -18,6 +18,7 @@ import { liveDigests } from "../store/contents.ts";
 import { endReservations, reserve } from "../store/reservations.ts";
 import { insertTasks } from "../store/tasks.ts";
 import type { Tx } from "../tx.ts";
+import { requireAssumptions } from "../validation/assumptions.ts";
 import { candidateNames, createCandidate } from "../warehouse/candidate.ts";
 import { liveColumns, ownedOf } from "../warehouse/columns.ts";
 import { type Context, requireLocked, wrongState } from "./context.ts";
@@ -29,6 +30,7 @@ export async function start(context: Context, id: string): Promise<void> {
       throw wrongState(row, "start", "a backfill is started once; plan again for another run");
     }
     const decision = await checkedDecision(context, tx, row);
+    await requireAssumptions(tx, context.catalog, recomputeSteps(decision));
     const { tasks, edges } = expandTasks(context.catalog, decision);
     await reserve(tx, id, reservationsOf(decision));
     await makeDatasets(context, tx, id, recomputeSteps(decision));

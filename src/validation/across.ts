@@ -5,7 +5,6 @@
 import type { FreshnessCheck } from "../catalog/check.ts";
 import { namesOf } from "../catalog/check-of.ts";
 import type { Derived } from "../catalog/dataset.ts";
-import { hashOf } from "../hash.ts";
 import {
   danglingAfterPromotion,
   type LiveConstraints,
@@ -19,6 +18,7 @@ import type { DatasetProbe } from "../warehouse/probe.ts";
 import { identifier, literal } from "../warehouse/quote.ts";
 import { instantOf } from "./fragment.ts";
 import { ownership, withinPartition } from "./implied.ts";
+import { ruleHash } from "./rule-hash.ts";
 
 /** `parts` are all datasets that the backfill recomputes; there is nothing to ask where `derived` is not among them. */
 export function datasetProbes(
@@ -41,7 +41,7 @@ export function datasetProbes(
         severity: "error",
         message: `rows that refer to nothing in ${key.referenced} (${key.columns.join(", ")})`,
         about: key.columns,
-        rule: hashOf({ foreignKey: key }),
+        rule: ruleHash({ foreignKey: key }),
         statement: danglingAfterPromotion(own, key, targetOf(key, parts)),
       }),
     ),
@@ -58,7 +58,7 @@ function freshnessProbe(own: Recomputed, { name, severity, column, maxAge }: Fre
     severity,
     message: `the newest ${column.name} is older than ${maxAge}`,
     about: [column.name],
-    rule: hashOf({ freshness: column.name, maxAge, severity }),
+    rule: ruleHash({ freshness: column.name, maxAge, severity }),
     statement: `select newest from (
   select max(${instantOf(column)}) as newest from (${rowsAfterPromotion(own, [column.name])}) as r) as n
 where (newest >= clock_timestamp() - interval ${literal(maxAge)}) is not true`,
@@ -102,7 +102,12 @@ function uniqueDatasetProbe(own: Recomputed, rule: UniqueRule): DatasetProbe {
     message: `values that would be there more than once (${rule.expressions.join(", ")})`,
     about: rule.columns,
     // The statement names the tables of a backfill, and would be another one in the next.
-    rule: hashOf({ unique: rule.expressions, predicate: rule.predicate, nullsDistinct: rule.nullsDistinct, severity }),
+    rule: ruleHash({
+      unique: rule.expressions,
+      predicate: rule.predicate,
+      nullsDistinct: rule.nullsDistinct,
+      severity,
+    }),
     statement: repeatedAfterPromotion(own, rule),
   };
 }

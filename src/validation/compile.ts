@@ -7,7 +7,6 @@ import type { Check } from "../catalog/check.ts";
 import { namesOf } from "../catalog/check-of.ts";
 import type { Derived } from "../catalog/dataset.ts";
 import { isRule } from "../catalog/rule.ts";
-import { hashOf } from "../hash.ts";
 import type { LiveColumn } from "../warehouse/columns.ts";
 import type { LiveConstraints } from "../warehouse/constraints.ts";
 import type { Probe } from "../warehouse/probe.ts";
@@ -15,6 +14,7 @@ import { constant, identifier, identifiers, literal, tableName } from "../wareho
 import { compileRule } from "./compile-rule.ts";
 import { apart, filtered, instantOf } from "./fragment.ts";
 import { impliedProbes } from "./implied.ts";
+import { ruleHash } from "./rule-hash.ts";
 
 type Of<Kind extends Check["kind"]> = Extract<Check, { kind: Kind }>;
 
@@ -31,7 +31,7 @@ export function taskProbes(
 /** With the hash of what is asked; how it is worded for people does not count. */
 function versioned(probe: Probe): Probe {
   const { message: _message, about: _about, ...asked } = probe;
-  return { ...probe, rule: hashOf(asked) };
+  return { ...probe, rule: ruleHash(asked) };
 }
 
 /** The probe of one partition; undefined where a check is about the whole dataset alone. */

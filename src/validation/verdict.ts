@@ -6,11 +6,12 @@ import type { Derived } from "../catalog/dataset.ts";
 import type { Ranges } from "../catalog/ranges.ts";
 import { describePartitions } from "../catalog/scheme.ts";
 import type { CheckEvidence, Suspect } from "../report.ts";
+import type { StampedCheck } from "../store/checks.ts";
 import type { Tx } from "../tx.ts";
 import type { Binding } from "../warehouse/bind.ts";
 import { type Evidence, evidenceOf, removeStrays, runDatasetProbe } from "../warehouse/evidence.ts";
 import type { Measured, TaskSpec } from "../warehouse/measure.ts";
-import type { DatasetProbe, Severity } from "../warehouse/probe.ts";
+import type { DatasetProbe, Failure, Probe, Severity } from "../warehouse/probe.ts";
 
 /** One failed check as it is stored. */
 export interface Outcome {
@@ -41,6 +42,17 @@ export async function judgeTask(tx: Tx, spec: TaskSpec, measured: Measured): Pro
   }
   if (measured.failures.some(({ probe }) => probe.kind === "outside")) await removeStrays(tx, spec);
   return verdictOf(outcomes);
+}
+
+/** What the stamp tells of each probe. Names are unique, so a count belongs to one of them. */
+export function stampedChecks(probes: readonly Probe[], failures: readonly Failure[]): StampedCheck[] {
+  const failed = new Map(failures.map(({ probe, count }) => [probe.name, count]));
+  return probes.map(({ name, severity, rule }) => ({
+    name,
+    severity,
+    failures: failed.get(name) ?? 0,
+    ...(rule === undefined ? {} : { rule }),
+  }));
 }
 
 /** Runs the probes of a whole dataset and judges them. */

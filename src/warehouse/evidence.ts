@@ -27,16 +27,19 @@ export async function evidenceOf(tx: Tx, spec: TaskSpec, probe: Probe): Promise<
   return { sql: probe.kind === "outside" ? null : sql, rows: masked(rows, spec.derived, probe) };
 }
 
+/** How many rows a query gives. It cannot write: Postgres takes no such part inside a query. */
+export async function countRows(tx: Tx, statement: string): Promise<number> {
+  const [row] = await tx.query<{ rows: string }>(`select count(*)::text as rows from (\n${statement}\n) as counted`);
+  return Number((row as { rows: string }).rows);
+}
+
 /** Runs a probe of the whole dataset: how many rows fail, and a few of them. */
 export async function runDatasetProbe(
   tx: Tx,
   derived: Derived,
   probe: DatasetProbe,
 ): Promise<{ count: number; evidence: Evidence }> {
-  const [row] = await tx.query<{ failures: string }>(
-    `select count(*)::text as failures from (\n${probe.statement}\n) as failing`,
-  );
-  const count = Number((row as { failures: string }).failures);
+  const count = await countRows(tx, probe.statement);
   const rows = count === 0 ? [] : await textRows(tx, probe.statement);
   return { count, evidence: { sql: probe.statement, rows: masked(rows, derived, probe) } };
 }
