@@ -21,6 +21,7 @@ export {
   type Source,
   source,
 } from "./catalog/dataset.ts";
+export { labelOf } from "./catalog/label.ts";
 export type { Mapping } from "./catalog/mapping.ts";
 export type { Range, Ranges } from "./catalog/ranges.ts";
 export { type Rule, rule } from "./catalog/rule.ts";
@@ -28,7 +29,6 @@ export {
   daily,
   hash,
   hourly,
-  labelOf,
   list,
   monthly,
   type PartitionScheme,

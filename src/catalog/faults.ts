@@ -6,7 +6,7 @@ import { didYouMean } from "../suggest.ts";
 import { assumptionFaults, checkFaults, maskFaults } from "./check-faults.ts";
 import { mappingFault } from "./mapping.ts";
 import type { Dataset, Derived, Exposure, Input, Limits } from "./model.ts";
-import { schemeFaults } from "./scheme.ts";
+import { schemeFaults } from "./scheme-faults.ts";
 import { isColumnOf, qualified, repeated, tableOf, under } from "./wording.ts";
 
 export interface Definitions {

@@ -7,17 +7,10 @@
  * only know single partitions.
  */
 import { RederiveError } from "../errors.ts";
+import { countingZone, ordinalAtInstant, startOf } from "./bounds.ts";
 import { startOfUnit, type TimeUnit, unitAt } from "./calendar.ts";
 import { intersect, isEmpty, ordinalsOf, type Range, type Ranges, rangesOf, size } from "./ranges.ts";
-import {
-  countingZone,
-  describeScheme,
-  type HashScheme,
-  ordinalAtInstant,
-  type PartitionScheme,
-  startOf,
-  type TimeScheme,
-} from "./scheme.ts";
+import { describeScheme, type HashScheme, type PartitionScheme, type TimeScheme } from "./scheme.ts";
 
 export interface CustomMapping {
   readonly kind: "custom";

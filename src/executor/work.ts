@@ -8,7 +8,7 @@
  * dataset share a transaction (docs/decisions/0010-tasks-in-groups.md): all of them commit in it, or none.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { labelOf } from "../catalog/scheme.ts";
+import { labelOf } from "../catalog/label.ts";
 import { RederiveError } from "../errors.ts";
 import { clearCheckResults, holdDataset, insertCheckResults } from "../store/checks.ts";
 import {

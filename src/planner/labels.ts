@@ -1,6 +1,8 @@
 /** Partitions in words: ordinals mean nothing to a person, so every message shows labels. Pure. */
+
+import { describePartitions, labelOf } from "../catalog/label.ts";
 import { type Ranges, size } from "../catalog/ranges.ts";
-import { describePartitions, labelOf, type PartitionScheme } from "../catalog/scheme.ts";
+import type { PartitionScheme } from "../catalog/scheme.ts";
 
 /** `2001-01-01 to 2001-01-31 (31), 2001-03-02`: both ends are inside; at most three ranges. */
 export function labelRanges(scheme: PartitionScheme, ranges: Ranges): string {

@@ -7,8 +7,8 @@
  */
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Derived } from "../catalog/dataset.ts";
+import { parseWindow } from "../catalog/label.ts";
 import { intersect, isEmpty, type Ranges, rangesOf, size, subtract, union } from "../catalog/ranges.ts";
-import { parseWindow } from "../catalog/scheme.ts";
 import { RederiveError } from "../errors.ts";
 import { hashOf } from "../hash.ts";
 import {

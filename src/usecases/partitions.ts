@@ -1,7 +1,7 @@
 /** Partitions as people name them (labels) or as programs do (ordinal ranges). */
 import type { Catalog } from "../catalog/catalog.ts";
+import { parsePartition } from "../catalog/label.ts";
 import { type Range, type Ranges, rangesOf, rangesOfOrdinals } from "../catalog/ranges.ts";
-import { parsePartition } from "../catalog/scheme.ts";
 import { RederiveError } from "../errors.ts";
 
 /** Labels such as "2001-01-31", or ordinal ranges. */

@@ -1,6 +1,6 @@
 /** How far a backfill is, and waiting for its end. */
 import type { Catalog } from "../catalog/catalog.ts";
-import { labelOf } from "../catalog/scheme.ts";
+import { labelOf } from "../catalog/label.ts";
 import { RederiveError } from "../errors.ts";
 import type { RunEvent, Status, TaskCounts } from "../report.ts";
 import type { BackfillState, TaskState } from "../states.ts";

@@ -3,8 +3,8 @@
  * Each comes with a few offending rows, read in the transaction that wrote them.
  */
 import type { Derived } from "../catalog/dataset.ts";
+import { describePartitions } from "../catalog/label.ts";
 import type { Ranges } from "../catalog/ranges.ts";
-import { describePartitions } from "../catalog/scheme.ts";
 import type { CheckEvidence, Suspect } from "../report.ts";
 import type { StampedCheck } from "../store/checks.ts";
 import type { Tx } from "../tx.ts";

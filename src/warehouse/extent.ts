@@ -1,8 +1,9 @@
 /** Which partitions a source has now, by the ends of an index, and whether there is such an index. */
 
+import { ordinalAt } from "../catalog/bounds.ts";
 import type { Derived, Source } from "../catalog/dataset.ts";
 import { type Ranges, rangesOf } from "../catalog/ranges.ts";
-import { fixedExtent, type OrderedScheme, ordinalAt, type PartitionScheme } from "../catalog/scheme.ts";
+import { fixedExtent, type OrderedScheme, type PartitionScheme } from "../catalog/scheme.ts";
 import { RederiveError, sqlState } from "../errors.ts";
 import type { Tx } from "../tx.ts";
 import { predicateOf } from "./predicate.ts";

@@ -4,8 +4,10 @@
  * Time and range schemes give half-open comparisons with literals of the column's own type, so that an index on the
  * column serves them. A null in the partition column is in no partition of any scheme but `whole`.
  */
+
+import { boundsOfRange } from "../catalog/bounds.ts";
 import type { Ranges } from "../catalog/ranges.ts";
-import { boundsOfRange, type PartitionScheme } from "../catalog/scheme.ts";
+import type { PartitionScheme } from "../catalog/scheme.ts";
 import { constant, identifier, literal } from "./quote.ts";
 
 /** The condition that a row is in one of the partitions; `alias` is the table's alias where one is needed. */

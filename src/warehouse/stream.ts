@@ -14,7 +14,7 @@ import { addAbortSignal, type Readable, type Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { MapContext, MapTransform } from "../catalog/dataset.ts";
-import { labelOf } from "../catalog/scheme.ts";
+import { labelOf } from "../catalog/label.ts";
 import { RederiveError, sqlState } from "../errors.ts";
 import type { Tx } from "../tx.ts";
 import { bindInputs } from "./bind.ts";

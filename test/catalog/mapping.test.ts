@@ -1,5 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { boundsOfRange, ordinalAt } from "../../src/catalog/bounds.ts";
+import { labelOf, parsePartition } from "../../src/catalog/label.ts";
 import {
   downstreamOf,
   homeOf,
@@ -11,17 +13,13 @@ import {
 } from "../../src/catalog/mapping.ts";
 import { contains, intersect, ordinalsOf, type Ranges, rangesOf, union } from "../../src/catalog/ranges.ts";
 import {
-  boundsOfRange,
   daily,
   fixedExtent,
   hash,
   hourly,
-  labelOf,
   list,
   monthly,
-  ordinalAt,
   type PartitionScheme,
-  parsePartition,
   range,
   shapeOf,
   weekly,

@@ -1,29 +1,24 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { boundsOf, boundsOfRange, ordinalAt, startOf } from "../../src/catalog/bounds.ts";
+import { labelOf, parsePartition, parseWindow } from "../../src/catalog/label.ts";
 import { size } from "../../src/catalog/ranges.ts";
 import {
-  boundsOf,
-  boundsOfRange,
   daily,
   fixedExtent,
   hash,
   hourly,
-  labelOf,
   list,
   monthly,
   type OrderedScheme,
-  ordinalAt,
-  parsePartition,
-  parseWindow,
   range,
-  schemeFaults,
   shapeOf,
-  startOf,
   type TimeScheme,
   weekly,
   whole,
   yearly,
 } from "../../src/catalog/scheme.ts";
+import { schemeFaults } from "../../src/catalog/scheme-faults.ts";
 import { events, totals, zones } from "./support.ts";
 
 const constructors = { hourly, daily, weekly, monthly, yearly };

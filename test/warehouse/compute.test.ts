@@ -3,7 +3,8 @@ import { bigint, date, integer, numeric, pgTable, text, timestamp } from "drizzl
 import { describe, expect, it } from "vitest";
 import { check } from "../../src/catalog/check.ts";
 import { derived, source } from "../../src/catalog/dataset.ts";
-import { daily, monthly, parsePartition } from "../../src/catalog/scheme.ts";
+import { parsePartition } from "../../src/catalog/label.ts";
+import { daily, monthly } from "../../src/catalog/scheme.ts";
 import { datasetProbes } from "../../src/validation/across.ts";
 import { judgeDataset, judgeTask } from "../../src/validation/verdict.ts";
 import type { Binding } from "../../src/warehouse/bind.ts";

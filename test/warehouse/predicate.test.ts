@@ -1,5 +1,6 @@
 import { bigint, date, integer, pgTable, text, timestamp } from "drizzle-orm/pg-core";
 import { describe, expect, it } from "vitest";
+import { parsePartition } from "../../src/catalog/label.ts";
 import {
   daily,
   hash,
@@ -7,7 +8,6 @@ import {
   list,
   monthly,
   type PartitionScheme,
-  parsePartition,
   range,
   weekly,
   whole,
