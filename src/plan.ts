@@ -7,31 +7,51 @@
 import type { Ranges } from "./catalog/ranges.ts";
 import { hashOf } from "./hash.ts";
 
+interface RequestOf {
+  /** Which partitions go first where criticality does not decide. Default: the oldest. */
+  readonly order?: "newest" | "oldest";
+  /** When it should be done, an instant as ISO 8601 in UTC. The plan says whether that can be met. */
+  readonly deadline?: string;
+  /** An earlier backfill that is given up for this one: what it has computed and verified is taken over. */
+  readonly continues?: string;
+}
+
+export interface ChangesRequest extends RequestOf {
+  readonly kind: "changes";
+  readonly datasets?: readonly string[];
+  /** Changed definitions hold from this date on; partitions that begin earlier stay as they are. */
+  readonly forwardFrom?: string;
+}
+
+export interface DatasetsRequest extends RequestOf {
+  readonly kind: "datasets";
+  readonly datasets: readonly string[];
+  /** Half-open; ISO dates or instants for time schemes. Everything that exists where left out. */
+  readonly window?: { readonly from: string; readonly to: string };
+  /** Ordinal ranges, as an alternative to a window. */
+  readonly partitions?: Ranges;
+}
+
 /** What was asked for. Dates are what the person wrote; ranges are what the planner made of them. */
-export type PlanRequest =
-  | { readonly kind: "changes"; readonly datasets?: readonly string[] }
-  | {
-      readonly kind: "datasets";
-      readonly datasets: readonly string[];
-      /** Half-open; ISO dates or instants for time schemes. Everything that exists where left out. */
-      readonly window?: { readonly from: string; readonly to: string };
-      /** Ordinal ranges, as an alternative to a window. */
-      readonly partitions?: Ranges;
-    };
+export type PlanRequest = ChangesRequest | DatasetsRequest;
 
 export type ReasonCode =
   | "requested" // named in the request
   | "definition_changed" // its own data fingerprint differs from that of its live content
   | "never_computed" // there is no live content for these partitions
+  | "inputs_changed" // an input was promoted since, with other content than these partitions were computed from
   | "upstream_recomputed" // an input partition that feeds it is recomputed
   | "up_to_date" // reused: nothing that it depends on changes
+  | "unread_change" // reused: an input changes in columns alone that it does not read
+  | "same_content" // reused: its recomputed inputs are known to come out as they are
+  | "before_forward" // reused: its changed definition holds from a later date on
   | "outside_window" // affected, but not part of the request
   | "no_input"; // skip: there is no input data for it
 
 export interface Reason {
   readonly code: ReasonCode;
   readonly partitions: Ranges;
-  /** The input dataset that is the cause, for `upstream_recomputed`. */
+  /** The input dataset that is the cause, for `upstream_recomputed`, `unread_change` and `same_content`. */
   readonly because?: string;
 }
 
@@ -50,12 +70,21 @@ export interface RecomputeStep extends StepOf {
   readonly version: number;
   /** Data fingerprint as analysed by Postgres; decides whether live content is up to date. */
   readonly fingerprint: string;
+  /** Hash of the metadata, with the checks that the result is validated with. */
+  readonly metadata: string;
   /** Hash of the definition as written; workers refuse a task whose definition they do not have. */
   readonly definition: string;
   readonly key: readonly string[];
   readonly ownedColumns: readonly string[];
   /** 0 none, 1 low, 2 medium, 3 high, 4 critical: the highest of the exposures downstream. */
   readonly criticality: number;
+  /**
+   * Partitions that are here for their recomputed inputs alone: where those come out as they were when the live content
+   * was computed, the task is `unchanged` and computes nothing.
+   */
+  readonly prunable: Ranges;
+  /** Partitions whose verified rows are taken from the candidate of the backfill that the request continues. */
+  readonly adopted: Ranges;
 }
 
 export interface ReuseStep extends StepOf {
@@ -68,34 +97,104 @@ export interface SkipStep extends StepOf {
 
 export type Step = RecomputeStep | ReuseStep | SkipStep;
 
+/** Columns by what happens to them. */
+export interface ColumnChanges {
+  readonly added: readonly string[];
+  readonly dropped: readonly string[];
+  readonly changed: readonly string[];
+}
+
+/**
+ * A definition that is not the one of its live content. Proved `non_breaking`: its rows stay, and only `columns` differ,
+ * so who does not read them is not affected. `breaking`: not proved. `metadata`: nothing is computed differently.
+ */
+export interface DatasetChange {
+  readonly dataset: string;
+  readonly category: "breaking" | "non_breaking" | "metadata";
+  /** What differs, as people call it: the statement, its checks. */
+  readonly aspects: readonly string[];
+  /** Only where it is proved that no other column and no row changes. */
+  readonly columns?: ColumnChanges;
+  /** Why it is not proved to be harmless. */
+  readonly because?: string;
+}
+
+/** Live content that stays, and was validated with other checks than the catalog has now. */
+export interface StaleValidation {
+  readonly dataset: string;
+  readonly partitions: Ranges;
+  /** Names of checks that are new or say something else now. */
+  readonly checks: readonly string[];
+}
+
 export interface Decision {
-  readonly format: 1;
+  readonly format: 2;
   readonly request: PlanRequest;
   readonly requestReason: string;
   readonly environment: string;
   /** The session settings under which every task runs (see warehouse/session.ts). */
   readonly pins: Readonly<Record<string, string>>;
-  /** Hash of the live content that the plan was made on; `start` refuses when it has changed. */
+  /** Hash of the live content of the partitions that the plan writes or reads; `start` refuses when it has changed. */
   readonly basis: string;
-  /** Topological order; a dataset may have a recompute and a reuse step. */
+  /** Definitions that changed by themselves; what follows from them downstream is in the steps. */
+  readonly changes: readonly DatasetChange[];
+  /** Topological order; a dataset may have a recompute, a reuse and a skip step. */
   readonly steps: readonly Step[];
-  /** Live partitions whose content is proved equal under a new fingerprint; stamped on promotion. */
+  /** Live partitions that stay as they are although something above them changes; stamped on promotion. */
   readonly unchanged: readonly {
     readonly dataset: string;
     readonly partitions: Ranges;
+    /** The one that they have from the promotion on. */
     readonly fingerprint: string;
+    readonly because: "unread_change" | "same_content" | "before_forward";
   }[];
-  readonly guarantees: {
-    readonly promotion: "one transaction";
-    readonly rollback: "until finalized";
-    readonly hashAlgorithm: string;
-  };
+  /** To be validated anew, without computing anything: `rederive check --stale`. */
+  readonly validation: readonly StaleValidation[];
+  readonly guarantees: Guarantees;
+}
+
+/** What holds however the run goes. */
+export interface Guarantees {
+  /** Every task reads sources and live inputs in one snapshot of its own, taken when it starts. */
+  readonly sources: "one snapshot a task";
+  /** All recomputed datasets become visible at one instant, or none does. */
+  readonly promotion: "one transaction";
+  /** Live tables are written by the promotion alone. */
+  readonly liveTables: "untouched before promotion";
+  readonly rollback: "until finalized";
+  readonly hashAlgorithm: string;
+}
+
+/** Seconds from the start to the last task. */
+export interface Interval {
+  readonly low: number;
+  readonly high: number;
+}
+
+export interface DeadlineForecast {
+  readonly at: string;
+  /** `met`: even the slow end of the interval is in time. `missed`: not even the fast end. */
+  readonly verdict: "met" | "at_risk" | "missed" | "unknown";
 }
 
 export interface Forecast {
   readonly tasks: number;
+  /** Of these tasks, those that compute nothing if what they read comes out as it was. */
+  readonly prunable: number;
+  /** Of these tasks, those that take over rows of an earlier backfill. */
+  readonly adopted: number;
   /** Undefined where nothing like it has run before. */
   readonly seconds?: number;
+  /** Where the duration most likely lies; undefined together with `seconds`. */
+  readonly interval?: Interval;
+  readonly deadline?: DeadlineForecast;
+  /** Tasks and expected seconds of work by dataset, without dividing by how many run at a time. */
+  readonly datasets: readonly {
+    readonly dataset: string;
+    readonly tasks: number;
+    readonly rows?: number;
+    readonly seconds?: number;
+  }[];
   /** Things that will not stop the plan but should be known, each with what to do. */
   readonly warnings: readonly string[];
 }
@@ -111,7 +210,7 @@ export function makePlan(decision: Decision, forecast: Forecast): Plan {
   return deepFreeze({ hash: hashOf(decision), decision, forecast });
 }
 
-export function recomputeSteps(decision: Decision): RecomputeStep[] {
+export function recomputeSteps(decision: Pick<Decision, "steps">): RecomputeStep[] {
   return decision.steps.filter((step): step is RecomputeStep => step.action === "recompute");
 }
 

@@ -1,9 +1,61 @@
-/** The identity of a definition as it is written, and the queue that its tasks go to. */
-import { getTableConfig } from "drizzle-orm/pg-core";
+/**
+ * The identity of a definition as it is written, in two parts, and the queue that its tasks go to.
+ *
+ * The data part decides what partitions come out as; the metadata part (what people read, and the checks) never causes
+ * a recomputation. Both are kept under their hashes, so that a later plan can say what changed and not only that
+ * something did.
+ */
+import { Column, is, Table } from "drizzle-orm";
+import { getTableConfig, type PgTable } from "drizzle-orm/pg-core";
 import { hashOf } from "../hash.ts";
 import { shapeOfMapping } from "./mapping.ts";
 import type { Dataset, Derived, Input } from "./model.ts";
 import { shapeOf } from "./scheme.ts";
+
+/** What stands behind a data fingerprint: hashes of its aspects, to be compared with those of another one. */
+export interface DataShape {
+  readonly transform: "select" | "map" | "fold";
+  readonly version: number;
+  /** What a person would call the parts (statement, partitions, key, …), each as a hash. */
+  readonly aspects: Readonly<Record<string, string>>;
+  /** Hash of all that decides which rows there are; null where rows and columns cannot be told apart. */
+  readonly rows: string | null;
+  /** For each owned column, the hash of its expression and type. */
+  readonly columns: Readonly<Record<string, string>>;
+}
+
+/** The metadata part of a definition. */
+export interface MetadataShape {
+  readonly description: string | null;
+  readonly owner: string | null;
+  /** 0 none to 4 critical. */
+  readonly criticality: number;
+  /** Hashes of the declared checks by name. */
+  readonly checks: Readonly<Record<string, string>>;
+}
+
+/** Checks count by what they say, not by the objects that say it. */
+export function metadataShape(derived: Derived, criticality: number): MetadataShape {
+  return {
+    description: derived.description ?? null,
+    owner: derived.owner ?? null,
+    criticality,
+    checks: Object.fromEntries(derived.checks.map((check) => [check.name, hashOf(plain(check))] as const)),
+  };
+}
+
+/** A definition's value with columns, tables and datasets replaced by their names. */
+function plain(value: unknown): unknown {
+  if (typeof value === "bigint" || typeof value === "function") return String(value);
+  if (typeof value !== "object" || value === null) return value ?? null;
+  if (is(value, Column)) return { table: tableName(value.table as PgTable), column: value.name };
+  if (is(value, Table)) return { table: tableName(value as PgTable) };
+  if (value instanceof Date) return value.toISOString();
+  if (value instanceof RegExp) return String(value);
+  if (Array.isArray(value)) return value.map(plain);
+  if ("kind" in value && (value.kind === "source" || value.kind === "derived") && "name" in value) return value.name;
+  return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, plain(field)]));
+}
 
 /** Hashes of `map` functions by dataset, as built from the module that defines them: the content of rederive.lock.json. */
 export interface LockFile {
@@ -46,7 +98,11 @@ function inputShape(input: Input): Record<string, unknown> {
 }
 
 function tableOf(dataset: Dataset): string {
-  const { schema, name } = getTableConfig(dataset.table);
+  return tableName(dataset.table);
+}
+
+function tableName(table: PgTable): string {
+  const { schema, name } = getTableConfig(table);
   return `${schema ?? "public"}.${name}`;
 }
 

@@ -25,8 +25,16 @@ export function edgeOf(consumer: Derived, input: Input): MappedEdge {
   return { consumer: consumer.partitions, input: input.dataset.partitions, mapping: input.mapping };
 }
 
-export function derivedInputs(consumer: Derived): (Input & { readonly dataset: Derived })[] {
-  return consumer.inputs.filter((input): input is Input & { dataset: Derived } => input.dataset.kind === "derived");
+/** An input that is derived itself. */
+export type DerivedInput = Input & { readonly dataset: Derived };
+
+export function derivedInputs(consumer: Derived): DerivedInput[] {
+  return consumer.inputs.filter((input): input is DerivedInput => input.dataset.kind === "derived");
+}
+
+/** Whether it reads no source: then the hashes of its inputs tell everything that its result depends on. */
+export function readsDerivedAlone(derived: Derived): boolean {
+  return derived.inputs.every((input) => input.dataset.kind === "derived");
 }
 
 /** The derived datasets of a catalog, upstreams first. */
@@ -86,22 +94,40 @@ export function readersOf(consumer: Derived, input: Input, partitions: Ranges, e
 }
 
 /**
- * Closes a set of recomputed partitions downstream. With `computed`, touched partitions outside it (never computed) are
- * taken along only where everything that they read will be there; otherwise they are left out.
+ * The recomputed partitions of an input that may come out other than they are for this reader. Asked upstreams first,
+ * with what is known by then.
  */
-export function closeDownstream(
-  catalog: Catalog,
-  roots: PartitionMap,
-  extents: PartitionMap,
-  computed?: PartitionMap,
-): Impact {
+export type Spread = (reader: Derived, input: DerivedInput, so: SoFar) => Ranges;
+
+/** What a closure knows when it comes to a dataset: everything about the datasets before it. */
+export interface SoFar {
+  readonly recompute: PartitionMap;
+  readonly causes: ReadonlyMap<string, PartitionMap>;
+}
+
+export interface Closure {
+  /** The partitions to begin with. */
+  readonly roots: PartitionMap;
+  readonly extents: PartitionMap;
+  /** Default: every recomputed partition may come out other than it is. */
+  readonly spread?: Spread;
+  /**
+   * With it, touched partitions outside it (never computed) are taken along only where everything that they read will
+   * be there; otherwise they are left out.
+   */
+  readonly computed?: PartitionMap;
+}
+
+/** Closes a set of recomputed partitions downstream. */
+export function closeDownstream(catalog: Catalog, closure: Closure): Impact {
   const recompute = new Map<string, Ranges>();
   const causes = new Map<string, PartitionMap>();
   const leftOut = new Map<string, Ranges>();
   for (const consumer of derivedInOrder(catalog)) {
-    const touched = touchedBy(consumer, recompute, extents);
-    const own = of(roots, consumer.name);
+    const touched = touchedBy(consumer, { recompute, causes }, closure);
+    const own = of(closure.roots, consumer.name);
     const all = union(own, ...touched.values());
+    const { computed, extents } = closure;
     const blocked =
       computed === undefined ? noRanges : blockedOf(consumer, subtract(all, own), recompute, extents, computed);
     const partitions = subtract(all, blocked);
@@ -113,11 +139,13 @@ export function closeDownstream(
   return { recompute, causes, leftOut };
 }
 
-function touchedBy(consumer: Derived, recompute: PartitionMap, extents: PartitionMap): Map<string, Ranges> {
+function touchedBy(consumer: Derived, so: SoFar, { extents, spread }: Closure): Map<string, Ranges> {
   const touched = new Map<string, Ranges>();
   for (const input of derivedInputs(consumer)) {
-    const name = input.dataset.name;
-    const readers = readersOf(consumer, input, of(recompute, name), extents);
+    const { name } = input.dataset;
+    if (isEmpty(of(so.recompute, name))) continue;
+    const changing = spread === undefined ? of(so.recompute, name) : spread(consumer, input, so);
+    const readers = readersOf(consumer, input, changing, extents);
     if (!isEmpty(readers)) touched.set(name, union(of(touched, name), readers));
   }
   return touched;

@@ -92,6 +92,16 @@ export function refuseTooManyTasks(
   );
 }
 
+/** Before anything is mapped: asked for more partitions than a plan may have tasks. */
+export function refuseTooManyRequested(requested: number, maxTasks: number): never {
+  throw new RederiveError(
+    "plan_too_large",
+    `the request is for ${count(requested, "partition")}, more than the limit of ${maxTasks.toLocaleString("en-US")} tasks; ` +
+      "ask for a narrower window",
+    { details: { tasks: requested, maxTasks } },
+  );
+}
+
 export function refuseTooManyEdges(edges: number, maxEdges: number, consumer: string, producer: string): never {
   throw new RederiveError(
     "plan_too_large",

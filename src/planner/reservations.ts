@@ -30,7 +30,7 @@ export interface Overlap {
 }
 
 /** Writes and reads by dataset, sorted, because inserting reservations in mixed order deadlocks. */
-export function reservationsOf(decision: Decision): PlannedReservation[] {
+export function reservationsOf(decision: Pick<Decision, "steps">): PlannedReservation[] {
   const keys = new Map<string, PlannedReservation>();
   for (const { action, dataset, partitions } of decision.steps) {
     if (action === "skip" || isEmpty(partitions)) continue;
@@ -42,7 +42,7 @@ export function reservationsOf(decision: Decision): PlannedReservation[] {
 }
 
 /** Every conflict with reservations of other backfills; two readers do not conflict. */
-export function overlapsOf(decision: Decision, active: readonly ActiveReservation[]): Overlap[] {
+export function overlapsOf(decision: Pick<Decision, "steps">, active: readonly ActiveReservation[]): Overlap[] {
   return reservationsOf(decision).flatMap((own) =>
     active
       .filter((other) => other.dataset === own.dataset && (own.mode === "write" || other.mode === "write"))
@@ -58,7 +58,11 @@ export function overlapsOf(decision: Decision, active: readonly ActiveReservatio
 }
 
 /** Throws `overlapping_plan` with every conflict named. */
-export function refuseOverlaps(catalog: Catalog, decision: Decision, active: readonly ActiveReservation[]): void {
+export function refuseOverlaps(
+  catalog: Catalog,
+  decision: Pick<Decision, "steps">,
+  active: readonly ActiveReservation[],
+): void {
   const overlaps = overlapsOf(decision, active);
   if (overlaps.length === 0) return;
   const lines = overlaps.map((overlap) => {

@@ -40,6 +40,9 @@ export interface TaskLimits {
   readonly maxEdges?: number;
 }
 
+/** What of a decision makes its tasks. */
+type Planned = Pick<Decision, "steps" | "request">;
+
 export const defaultMaxTasks = 1_000_000;
 
 /** Recomputed partitions of one dataset; `first` is the number of the first of its tasks. */
@@ -61,23 +64,24 @@ interface Links {
 }
 
 /** All tasks in rank order with the edges between them. Refuses with `plan_too_large` before it expands. */
-export function expandTasks(catalog: Catalog, decision: Decision, limits: TaskLimits = {}): TaskGraph {
+export function expandTasks(catalog: Catalog, decision: Planned, limits: TaskLimits = {}): TaskGraph {
   const links = linkTasks(catalog, decision, limits);
-  const order = rankOrder(links, rootsInOrder(links));
+  const newestFirst = decision.request.order === "newest";
+  const order = rankOrder(links, rootsInOrder(links, newestFirst), newestFirst);
   return { tasks: tasksOf(links, order), edges: edgesOf(links, order) };
 }
 
 /** How many tasks and edges a decision has. Refuses with `plan_too_large` where that is over the limits. */
 export function countTasks(
   catalog: Catalog,
-  decision: Decision,
+  decision: Planned,
   limits: TaskLimits = {},
 ): { tasks: number; edges: number } {
   const { total, edgeCount } = linkTasks(catalog, decision, limits);
   return { tasks: total, edges: edgeCount };
 }
 
-function linkTasks(catalog: Catalog, decision: Decision, limits: TaskLimits): Links {
+function linkTasks(catalog: Catalog, decision: Planned, limits: TaskLimits): Links {
   const maxTasks = limits.maxTasks ?? defaultMaxTasks;
   const maxEdges = limits.maxEdges ?? 5 * maxTasks;
   const steps = recomputeSteps(decision);
@@ -211,33 +215,41 @@ class Slots {
   }
 }
 
-/** Tasks that no other task reads: the ends of the graph, most critical datasets first, then topology, then partition. */
-function rootsInOrder(links: Links): number[] {
+/**
+ * Tasks that no other task reads: the ends of the graph, most critical datasets first, then topology, then partition, the
+ * oldest first unless the newest were asked for. Partitions without an order keep theirs.
+ */
+function rootsInOrder(links: Links, newestFirst: boolean): number[] {
   const read = new Uint8Array(links.total);
   for (let index = 0; index < links.starts.length; index += 1) read.fill(1, links.starts[index], links.ends[index]);
   const blocks = [...links.blocks].sort((a, b) => b.step.criticality - a.step.criticality || a.first - b.first);
   const roots: number[] = [];
-  for (const { first, step } of blocks) {
-    const end = first + size(step.partitions);
-    for (let task = first; task < end; task += 1) if (read[task] === 0) roots.push(task);
+  for (const { first, step, derived } of blocks) {
+    const total = size(step.partitions);
+    const ordered = derived.partitions.kind === "time" || derived.partitions.kind === "range";
+    const backwards = ordered && newestFirst;
+    for (let place = 0; place < total; place += 1) {
+      const task = backwards ? first + total - 1 - place : first + place;
+      if (read[task] === 0) roots.push(task);
+    }
   }
   return roots;
 }
 
 /** Post-order over what each root reads, without recursion: `order[rank]` is a task. */
-function rankOrder(links: Links, roots: readonly number[]): Uint32Array {
+function rankOrder(links: Links, roots: readonly number[], newestFirst: boolean): Uint32Array {
   const order = new Uint32Array(links.total);
   const seen = new Uint8Array(links.total);
   let rank = 0;
   const stack: Visit[] = [];
   const enter = (task: number) => {
     seen[task] = 1;
-    stack.push({ task, interval: links.pointers[task] as number, next: -1 });
+    stack.push({ task, interval: 0, next: 0 });
   };
   for (const root of roots) {
     if (seen[root] === 0) enter(root);
     for (let visit = stack.at(-1); visit !== undefined; visit = stack.at(-1)) {
-      const producer = nextProducer(links, visit, seen);
+      const producer = nextProducer(links, visit, seen, newestFirst);
       if (producer >= 0) {
         enter(producer);
         continue;
@@ -250,26 +262,28 @@ function rankOrder(links: Links, roots: readonly number[]): Uint32Array {
   return order;
 }
 
+/** How many of a task's intervals, and of the present one's producers, are behind. */
 interface Visit {
   readonly task: number;
   interval: number;
-  /** The next producer to look at within the interval, or -1 at its start. */
   next: number;
 }
 
-/** Moves a visit on to its next producer that was not seen yet; -1 when there is none. */
-function nextProducer(links: Links, visit: Visit, seen: Uint8Array): number {
-  const last = links.pointers[visit.task + 1] as number;
-  while (visit.interval < last) {
-    const end = links.ends[visit.interval] as number;
-    let producer = visit.next < 0 ? (links.starts[visit.interval] as number) : visit.next;
-    while (producer < end && seen[producer] === 1) producer += 1;
-    if (producer < end) {
-      visit.next = producer + 1;
-      return producer;
+/** Moves a visit on to its next producer that was not seen yet, from either end; -1 when there is none. */
+function nextProducer(links: Links, visit: Visit, seen: Uint8Array, newestFirst: boolean): number {
+  const first = links.pointers[visit.task] as number;
+  const count = (links.pointers[visit.task + 1] as number) - first;
+  while (visit.interval < count) {
+    const interval = newestFirst ? first + count - 1 - visit.interval : first + visit.interval;
+    const start = links.starts[interval] as number;
+    const length = (links.ends[interval] as number) - start;
+    while (visit.next < length) {
+      const producer = newestFirst ? start + length - 1 - visit.next : start + visit.next;
+      visit.next += 1;
+      if (seen[producer] === 0) return producer;
     }
     visit.interval += 1;
-    visit.next = -1;
+    visit.next = 0;
   }
   return -1;
 }

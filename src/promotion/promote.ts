@@ -17,6 +17,7 @@ import {
   promotedSincePlan,
   publishStamps,
   publishUnchanged,
+  recordReads,
   stampedPartitions,
   unchangedTasks,
 } from "../store/live.ts";
@@ -174,6 +175,7 @@ async function publish(tx: Tx, promotion: Promotion): Promise<void> {
   for (const { derived } of promotion.datasets) await publishStamps(tx, backfill, derived.name);
   const unchangedContent = [...promotion.unchanged, ...(await unchangedTasks(tx, backfill))];
   for (const unchanged of unchangedContent) await publishUnchanged(tx, { backfill, ...unchanged });
+  await recordReads(tx, backfill);
   if (await markPromoted(tx, backfill)) return;
   throw new RederiveError("wrong_state", `backfill ${backfill} is no longer being promoted`);
 }

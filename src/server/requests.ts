@@ -80,6 +80,14 @@ export const planBody = z
     changes: z.exactOptional(
       z.boolean().describe("Recompute what changed since it was last promoted; the default without datasets"),
     ),
+    forwardFrom: z.exactOptional(
+      z.iso.date().describe("With changes: they hold from this date on, and what begins earlier stays as it is"),
+    ),
+    order: z.exactOptional(z.enum(["newest", "oldest"]).describe("Which partitions go first; default oldest")),
+    deadline: z.exactOptional(z.iso.datetime({ offset: true }).describe("When it should be done, with its offset")),
+    continues: z.exactOptional(
+      z.string().min(1).max(80).describe("A backfill that this one takes the place of; what it verified is taken over"),
+    ),
     reason,
   })
   .register(components, { id: "PlanRequest" });

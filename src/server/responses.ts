@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import type { Range } from "../catalog/ranges.ts";
-import type { Plan, PlanRequest, Step } from "../plan.ts";
+import type { DatasetChange, Forecast, Plan, PlanRequest, Step } from "../plan.ts";
 import type {
   CheckOutcome,
   DatasetDiff,
@@ -133,13 +133,25 @@ export const limitList: z.ZodType<{ readonly limits: readonly LimitSetting[] }> 
   .object({ limits: z.array(limitSetting) })
   .register(components, { id: "LimitList" });
 
+const requestFields = {
+  order: z.exactOptional(z.enum(["newest", "oldest"])),
+  deadline: z.exactOptional(z.string()),
+  continues: z.exactOptional(z.string()),
+};
+
 const planRequest: z.ZodType<PlanRequest> = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("changes"), datasets: z.exactOptional(z.array(z.string())) }),
+  z.object({
+    kind: z.literal("changes"),
+    datasets: z.exactOptional(z.array(z.string())),
+    forwardFrom: z.exactOptional(z.string()),
+    ...requestFields,
+  }),
   z.object({
     kind: z.literal("datasets"),
     datasets: z.array(z.string()),
     window: z.exactOptional(z.object({ from: z.string(), to: z.string() })),
     partitions: z.exactOptional(ranges),
+    ...requestFields,
   }),
 ]);
 
@@ -150,8 +162,8 @@ const stepFields = {
   why: z.array(
     z.object({
       code: z.enum([
-        ...(["requested", "definition_changed", "never_computed", "upstream_recomputed"] as const),
-        ...(["up_to_date", "outside_window", "no_input"] as const),
+        ...(["requested", "definition_changed", "never_computed", "inputs_changed", "upstream_recomputed"] as const),
+        ...(["up_to_date", "unread_change", "same_content", "before_forward", "outside_window", "no_input"] as const),
       ]),
       partitions: ranges,
       because: z.exactOptional(z.string()),
@@ -167,33 +179,75 @@ const step: z.ZodType<Step> = z.discriminatedUnion("action", [
     version: z.int(),
     fingerprint: z.string(),
     definition: z.string(),
+    metadata: z.string(),
     key: z.array(z.string()),
     ownedColumns: z.array(z.string()),
     criticality: count,
+    prunable: ranges,
+    adopted: ranges,
   }),
   z.object({ action: z.literal("reuse"), ...stepFields }),
   z.object({ action: z.literal("skip"), ...stepFields }),
 ]);
 
+const names = z.array(z.string());
+
+const datasetChange: z.ZodType<DatasetChange> = z.object({
+  dataset: z.string(),
+  category: z.enum(["breaking", "non_breaking", "metadata"]),
+  aspects: names,
+  columns: z.exactOptional(z.object({ added: names, dropped: names, changed: names })),
+  because: z.exactOptional(z.string()),
+});
+
+const forecast: z.ZodType<Forecast> = z.object({
+  tasks: count,
+  prunable: count,
+  adopted: count,
+  seconds: z.exactOptional(z.number()),
+  interval: z.exactOptional(z.object({ low: z.number(), high: z.number() })),
+  deadline: z.exactOptional(z.object({ at: z.string(), verdict: z.enum(["met", "at_risk", "missed", "unknown"]) })),
+  datasets: z.array(
+    z.object({
+      dataset: z.string(),
+      tasks: count,
+      rows: z.exactOptional(z.number()),
+      seconds: z.exactOptional(z.number()),
+    }),
+  ),
+  warnings: names,
+});
+
 export const plan: z.ZodType<Plan> = z
   .object({
     hash: z.string().describe("SHA-256 of the decision's canonical JSON"),
     decision: z.object({
-      format: z.literal(1),
+      format: z.literal(2),
       request: planRequest,
       requestReason: z.string(),
       environment: z.string(),
       pins: z.record(z.string(), z.string()),
       basis: z.string(),
+      changes: z.array(datasetChange),
       steps: z.array(step),
-      unchanged: z.array(z.object({ dataset: z.string(), partitions: ranges, fingerprint: z.string() })),
+      unchanged: z.array(
+        z.object({
+          dataset: z.string(),
+          partitions: ranges,
+          fingerprint: z.string(),
+          because: z.enum(["unread_change", "same_content", "before_forward"]),
+        }),
+      ),
+      validation: z.array(z.object({ dataset: z.string(), partitions: ranges, checks: names })),
       guarantees: z.object({
+        sources: z.literal("one snapshot a task"),
         promotion: z.literal("one transaction"),
+        liveTables: z.literal("untouched before promotion"),
         rollback: z.literal("until finalized"),
         hashAlgorithm: z.string(),
       }),
     }),
-    forecast: z.object({ tasks: count, seconds: z.exactOptional(z.number()), warnings: z.array(z.string()) }),
+    forecast,
   })
   .register(components, { id: "Plan" });
 

@@ -6,6 +6,7 @@
  */
 import { fromMultirange, type Ranges, toMultirange } from "../catalog/ranges.ts";
 import type { Tx } from "../tx.ts";
+import { contentDigest } from "./contents.ts";
 
 /** One done task: a partition and the number of rows in its candidate. */
 export interface StampedPartition {
@@ -42,7 +43,8 @@ export async function publishStamps(tx: Tx, backfill: string, dataset: string): 
      where t.backfill = $1::text and t.dataset = $2::text and t.state = 'done'
      on conflict (dataset, partition) do update set
        stamp = excluded.stamp, backfill = excluded.backfill, fingerprint = excluded.fingerprint,
-       output_hash = excluded.output_hash, rows = excluded.rows, unchanged = false, promoted_at = now()`,
+       output_hash = excluded.output_hash, rows = excluded.rows, unchanged = false, promoted_at = now(),
+       reads = null, reads_at = null, metadata = null`,
     [backfill, dataset],
   );
 }
@@ -64,6 +66,48 @@ export async function publishUnchanged(
     `update rederive.live set fingerprint = $3::text, unchanged = true
      where dataset = $1::text and $2::text::int8multirange @> partition`,
     [args.dataset, toMultirange(args.partitions), args.fingerprint],
+  );
+}
+
+/**
+ * Writes down what each partition that this backfill published was computed from, with a digest of that content, and the
+ * metadata that it was validated with. Comes after all pointers have moved: what was recomputed beside it is live by
+ * then, and what was read live is as it was, because reservations last until here. Partitions with equal reads (all of
+ * an input) share one digest.
+ */
+export async function recordReads(tx: Tx, backfill: string): Promise<void> {
+  await tx.query(
+    `with published as materialized (
+       select b.dataset, b.partition, l.stamp
+       from rederive.live_before b join rederive.live l using (dataset, partition) where b.backfill = $1::text
+     ), reading as materialized (
+       select p.dataset, p.partition, i ->> 'dataset' as input,
+         range_agg(int8range((r ->> 0)::int8, (r ->> 1)::int8)) as reads
+       from published p join rederive.stamp s on s.id = p.stamp
+       cross join lateral jsonb_array_elements(s.inputs) i
+       cross join lateral jsonb_array_elements((i -> 'recomputed') || (i -> 'live')) r
+       group by p.dataset, p.partition, i ->> 'dataset'
+     ), content as materialized (
+       select d.input, d.reads, ${contentDigest("d.input", "d.reads")} as content
+       from (select distinct input, reads from reading) d
+       where exists (select from rederive.live u where u.dataset = d.input)
+     ), summed as (
+       select r.dataset, r.partition,
+         jsonb_agg(jsonb_build_object('dataset', r.input, 'partitions', r.reads::text, 'content', c.content)) as reads
+       from reading r join content c using (input, reads) group by r.dataset, r.partition
+     )
+     update rederive.live l set reads = coalesce(s.reads, '[]'), reads_at = now()
+     from published p left join summed s using (dataset, partition)
+     where l.dataset = p.dataset and l.partition = p.partition`,
+    [backfill],
+  );
+  await tx.query(
+    `update rederive.live l set metadata = step ->> 'metadata'
+     from rederive.backfill b
+     cross join lateral jsonb_array_elements(b.decision::jsonb -> 'steps') step
+     where b.id = $1::text and step ->> 'action' = 'recompute'
+       and l.backfill = b.id and l.dataset = step ->> 'dataset'`,
+    [backfill],
   );
 }
 

@@ -51,13 +51,42 @@ export async function liveProcesses(tx: Tx, kind: string): Promise<number> {
   return row?.count ?? 0;
 }
 
-/** Seconds per task of earlier runs, by dataset: what a forecast is made of. */
-export async function taskSpeeds(tx: Tx): Promise<Map<string, number>> {
-  const rows = await tx.query<{ dataset: string; seconds: number }>(
-    `select dataset, avg(extract(epoch from finished_at - started_at))::float8 as seconds
-     from (select dataset, started_at, finished_at, row_number() over (partition by dataset order by id desc) as n
-           from rederive.stamp) recent
-     where n <= 200 group by dataset`,
+/** What earlier tasks of a dataset took, and the rows of its live partitions. */
+export interface TaskSpeedRow {
+  readonly mean: number;
+  readonly quarter: number;
+  readonly ninetieth: number;
+  readonly rows: number;
+  readonly liveRows?: number;
+}
+
+/** Seconds and rows of the 200 newest tasks of each of these datasets: what a forecast is made of. */
+export async function taskSpeeds(tx: Tx, datasets: readonly string[]): Promise<Map<string, TaskSpeedRow>> {
+  const rows = await tx.query<{ dataset: string; seconds: number[]; rows: number; liveRows: number | null }>(
+    `select d.dataset, t.seconds, t.rows, l.rows as "liveRows"
+     from unnest($1::text[]) as d (dataset)
+     cross join lateral (
+       select array_agg(seconds order by seconds) as seconds, avg(written)::float8 as rows from (
+         select extract(epoch from s.finished_at - s.started_at)::float8 as seconds, s.rows_written as written
+         from rederive.stamp s where s.dataset = d.dataset order by s.id desc limit 200) recent
+     ) t
+     left join lateral (select avg(rows)::float8 as rows from rederive.live where dataset = d.dataset) l on true
+     where t.seconds is not null`,
+    [datasets],
   );
-  return new Map(rows.map((row) => [row.dataset, row.seconds]));
+  return new Map(rows.map((row) => [row.dataset, speedOf(row)]));
+}
+
+function speedOf({
+  seconds,
+  rows,
+  liveRows,
+}: {
+  seconds: number[];
+  rows: number;
+  liveRows: number | null;
+}): TaskSpeedRow {
+  const at = (share: number) => seconds[Math.min(seconds.length - 1, Math.floor(share * seconds.length))] ?? 0;
+  const mean = seconds.reduce((sum, each) => sum + each, 0) / seconds.length;
+  return { mean, quarter: at(0.25), ninetieth: at(0.9), rows, ...(liveRows === null ? {} : { liveRows }) };
 }

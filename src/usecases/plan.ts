@@ -5,26 +5,28 @@
 import { randomInt } from "node:crypto";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Derived, Source } from "../catalog/dataset.ts";
-import { definitionOf } from "../catalog/definition.ts";
+import { type DataShape, definitionOf, type MetadataShape, metadataShape } from "../catalog/definition.ts";
 import type { Ranges } from "../catalog/ranges.ts";
 import { RederiveError } from "../errors.ts";
-import { canonicalJson } from "../hash.ts";
-import { type Plan, type PlanRequest, recomputeSteps } from "../plan.ts";
-import type { LiveContent } from "../planner/changes.ts";
-import { type Fingerprints, planBackfill } from "../planner/planner.ts";
+import { canonicalJson, hashOf } from "../hash.ts";
+import type { Plan, PlanRequest } from "../plan.ts";
+import type { LiveContent, LiveMap } from "../planner/changes.ts";
+import type { EarlierRun, Fingerprints } from "../planner/input.ts";
+import { basisPartitions, completePlan, draftPlan } from "../planner/planner.ts";
+import { suspectReads } from "../planner/suspects.ts";
 import { appendAudit } from "../store/audit.ts";
 import { decisionOf, insertBackfill } from "../store/backfills.ts";
-import { liveContents, liveDigests } from "../store/contents.ts";
+import { changedReads, earlierContents, liveContents, liveDigests } from "../store/contents.ts";
+import { definitionsBehind, type KeptDefinition, keepDefinitions } from "../store/definitions.ts";
 import { activeReservations } from "../store/reservations.ts";
 import { liveProcesses, taskSpeeds } from "../store/status.ts";
 import { currentTraceparent, withSpan } from "../telemetry/spans.ts";
 import type { Tx } from "../tx.ts";
-import { requireAssumptions } from "../validation/assumptions.ts";
 import { liveColumns } from "../warehouse/columns.ts";
 import { describeTransform } from "../warehouse/describe.ts";
 import { hashAlgorithm } from "../warehouse/digest.ts";
 import { extentOf, partitionIndexWarning } from "../warehouse/extent.ts";
-import { fingerprintOf } from "../warehouse/fingerprint.ts";
+import { dataShapeOf, fingerprintOf, readsOfInputs } from "../warehouse/fingerprint.ts";
 import { pins } from "../warehouse/session.ts";
 import { type Context, requireBackfill } from "./context.ts";
 import { type PartitionChoice, rangesOfChoice } from "./partitions.ts";
@@ -38,6 +40,14 @@ export interface PlanInput {
   readonly window?: { readonly from: string | Date; readonly to: string | Date } | undefined;
   /** Labels or ordinal ranges, instead of a window. */
   readonly partitions?: PartitionChoice | undefined;
+  /** With a plan of changes: they hold from this date (2001-01-31) on, and what begins earlier stays as it is. */
+  readonly forwardFrom?: string | undefined;
+  /** Which partitions go first where criticality does not decide. Default: the oldest. */
+  readonly order?: "newest" | "oldest" | undefined;
+  /** When it should be done, with its offset (2001-01-31T06:00Z). The forecast says whether that can be met. */
+  readonly deadline?: string | Date | undefined;
+  /** A backfill that this one takes the place of: what it has computed and verified is taken over. */
+  readonly continues?: string | undefined;
   /** Why; it is part of the plan that others approve. */
   readonly reason: string;
 }
@@ -45,9 +55,10 @@ export interface PlanInput {
 /** Plans without storing. */
 export async function preview(context: Context, input: PlanInput): Promise<Plan> {
   const request = requestOf(context.catalog, input);
-  return withSpan("rederive plan", { "rederive.request": request.kind }, () =>
-    makePlan(context, request, input.reason),
-  );
+  return withSpan("rederive plan", { "rederive.request": request.kind }, async () => {
+    const { plan } = await makePlan(context, request, input.reason);
+    return plan;
+  });
 }
 
 /** Plans and stores; the backfill is then `planned`. Returns its id with the plan. */
@@ -58,11 +69,12 @@ export async function plan(context: Context, input: PlanInput): Promise<{ id: st
     const id = newBackfillId();
     span.setAttribute("rederive.backfill", id);
     await context.database.transaction(async (tx) => {
+      await keepDefinitions(tx, definitionsOf(made.fingerprints));
       await insertBackfill(tx, {
         id,
-        planHash: made.hash,
-        decision: canonicalJson(made.decision),
-        forecast: made.forecast,
+        planHash: made.plan.hash,
+        decision: canonicalJson(made.plan.decision),
+        forecast: made.plan.forecast,
         reason: input.reason,
         environment: context.settings.environment,
         requestedBy: context.actor.name,
@@ -73,12 +85,20 @@ export async function plan(context: Context, input: PlanInput): Promise<{ id: st
         act: "backfill.plan",
         backfill: id,
         reason: input.reason,
-        planHash: made.hash,
-        details: { request, tasks: made.forecast.tasks },
+        planHash: made.plan.hash,
+        details: { request, tasks: made.plan.forecast.tasks },
       });
     });
-    return { id, plan: made };
+    return { id, plan: made.plan };
   });
+}
+
+/** What a later plan needs to say what changed, and not only that something did. */
+function definitionsOf(fingerprints: ReadonlyMap<string, Fingerprinted>): KeptDefinition[] {
+  return [...fingerprints].flatMap(([dataset, { fingerprint, shape, metadata, metadataShape }]) => [
+    { hash: fingerprint, dataset, content: shape },
+    { hash: metadata, dataset, content: metadataShape },
+  ]);
 }
 
 /** A stored plan. */
@@ -90,6 +110,11 @@ export async function openBackfill(context: Context, id: string): Promise<{ id: 
 function requestOf(catalog: Catalog, input: PlanInput): PlanRequest {
   if (input.reason.trim() === "") throw new RederiveError("usage", "a plan needs a reason, for those who review it");
   const datasets = input.datasets?.map((dataset) => (typeof dataset === "string" ? dataset : dataset.name));
+  const common = {
+    ...(input.order === undefined ? {} : { order: input.order }),
+    ...(input.deadline === undefined ? {} : { deadline: timeText(input.deadline) }),
+    ...(input.continues === undefined ? {} : { continues: input.continues }),
+  };
   if (datasets === undefined || input.changes === true) {
     if (input.window !== undefined || input.partitions !== undefined) {
       throw new RederiveError(
@@ -97,7 +122,14 @@ function requestOf(catalog: Catalog, input: PlanInput): PlanRequest {
         "a window or partitions belong to a request for datasets, not to a plan of changes",
       );
     }
-    return { kind: "changes", ...(datasets === undefined ? {} : { datasets }) };
+    const forward = input.forwardFrom === undefined ? {} : { forwardFrom: input.forwardFrom };
+    return { kind: "changes", ...(datasets === undefined ? {} : { datasets }), ...forward, ...common };
+  }
+  if (input.forwardFrom !== undefined) {
+    throw new RederiveError(
+      "usage",
+      "a change holds forward from a date in a plan of changes; a request for datasets has a window",
+    );
   }
   return {
     kind: "datasets",
@@ -106,6 +138,7 @@ function requestOf(catalog: Catalog, input: PlanInput): PlanRequest {
       ? {}
       : { window: { from: timeText(input.window.from), to: timeText(input.window.to) } }),
     ...(input.partitions === undefined ? {} : { partitions: rangesOfChoice(catalog, datasets, input.partitions) }),
+    ...common,
   };
 }
 
@@ -113,61 +146,126 @@ function timeText(time: string | Date): string {
   return typeof time === "string" ? time : time.toISOString();
 }
 
-async function makePlan(context: Context, request: PlanRequest, requestReason: string): Promise<Plan> {
+interface Made {
+  readonly plan: Plan;
+  readonly fingerprints: ReadonlyMap<string, Fingerprinted>;
+}
+
+async function makePlan(context: Context, request: PlanRequest, requestReason: string): Promise<Made> {
   const { catalog, settings } = context;
   return context.database.transaction(
     async (tx) => {
       const all = [...catalog.datasets.values()];
       const derived = all.filter((dataset): dataset is Derived => dataset.kind === "derived");
-      const sources = all.filter((dataset): dataset is Source => dataset.kind === "source");
-      const made = planBackfill({
+      const extents = await extentsOfSources(tx, sourcesOf(catalog));
+      const fingerprints = await fingerprintsOf(context, tx, derived);
+      const live = await liveByDataset(tx);
+      const draft = draftPlan({
         catalog,
         request,
         requestReason,
         environment: settings.environment,
         pins,
         hashAlgorithm,
-        live: await liveByDataset(tx),
-        digests: await liveDigests(tx),
-        extents: await extentsOfSources(tx, sources),
-        fingerprints: await fingerprintsOf(context, tx, derived),
+        live,
+        inputsChanged: await inputsChanged(tx, catalog, extents, live),
+        extents,
+        fingerprints,
+        ...(await behindLive(tx, live)),
         activeReservations: await activeReservations(tx),
-        secondsPerTask: await taskSpeeds(tx),
+        ...(request.continues === undefined ? {} : { earlier: await earlierRun(tx, request.continues) }),
+        speeds: await taskSpeeds(
+          tx,
+          derived.map((dataset) => dataset.name),
+        ),
         concurrency: Math.max(1, await liveProcesses(tx, "worker")) * settings.concurrency,
+        now: Date.now(),
         notices: await noticesOf(tx, all),
         maxTasks: settings.maxTasks,
       });
-      await requireAssumptions(tx, catalog, recomputeSteps(made.decision));
-      return made;
+      const digests = await liveDigests(tx, basisPartitions(draft.decision.steps));
+      return { plan: completePlan(draft, digests), fingerprints };
     },
     { isolation: "repeatable read" },
   );
 }
 
-async function liveByDataset(tx: Tx): Promise<Map<string, LiveContent[]>> {
+/** What is live, by dataset. */
+export async function liveByDataset(tx: Tx): Promise<Map<string, LiveContent[]>> {
   const live = new Map<string, LiveContent[]>();
-  for (const { dataset, fingerprint, partitions } of await liveContents(tx)) {
-    live.set(dataset, [...(live.get(dataset) ?? []), { fingerprint, partitions }]);
+  for (const { dataset, ...content } of await liveContents(tx)) {
+    const known = live.get(dataset);
+    if (known === undefined) live.set(dataset, [content]);
+    else known.push(content);
   }
   return live;
 }
 
-async function extentsOfSources(tx: Tx, sources: readonly Source[]): Promise<Map<string, Ranges>> {
+async function inputsChanged(
+  tx: Tx,
+  catalog: Catalog,
+  extents: ReadonlyMap<string, Ranges>,
+  live: LiveMap,
+): Promise<Map<string, Ranges>> {
+  const suspects = suspectReads(catalog, extents, live);
+  if (suspects.size === 0) return suspects;
+  return changedReads(
+    tx,
+    [...suspects].map(([dataset, partitions]) => ({ dataset, partitions })),
+  );
+}
+
+/** What stands behind the fingerprints and metadata of live content. */
+async function behindLive(
+  tx: Tx,
+  live: LiveMap,
+): Promise<{ shapes: Map<string, DataShape>; metadata: Map<string, MetadataShape> }> {
+  const contents = [...live.values()].flat();
+  const hashes = [...new Set(contents.map((content) => content.fingerprint))];
+  const metadata = [...new Set(contents.flatMap((content) => content.metadata ?? []))];
+  return {
+    shapes: await definitionsBehind<DataShape>(tx, hashes),
+    metadata: await definitionsBehind<MetadataShape>(tx, metadata),
+  };
+}
+
+async function earlierRun(tx: Tx, backfill: string): Promise<EarlierRun> {
+  await requireBackfill(tx, backfill);
+  const datasets = await earlierContents(tx, backfill);
+  return { backfill, datasets: new Map(datasets.map((each) => [each.dataset, each])) };
+}
+
+export function sourcesOf(catalog: Catalog): Source[] {
+  return [...catalog.datasets.values()].filter((dataset): dataset is Source => dataset.kind === "source");
+}
+
+export async function extentsOfSources(tx: Tx, sources: readonly Source[]): Promise<Map<string, Ranges>> {
   const extents = new Map<string, Ranges>();
   for (const source of sources) extents.set(source.name, await extentOf(tx, source));
   return extents;
 }
 
+type Fingerprinted = Fingerprints & { readonly shape: DataShape; readonly metadataShape: MetadataShape };
+
 async function fingerprintsOf(
   context: Context,
   tx: Tx,
   derived: readonly Derived[],
-): Promise<Map<string, Fingerprints>> {
-  const fingerprints = new Map<string, Fingerprints>();
+): Promise<Map<string, Fingerprinted>> {
+  const { catalog, lock } = context;
+  const fingerprints = new Map<string, Fingerprinted>();
   for (const dataset of derived) {
     const description = await describeTransform(tx, dataset);
-    const fingerprint = fingerprintOf(dataset, description, await liveColumns(tx, dataset), context.lock);
-    fingerprints.set(dataset.name, { fingerprint, definition: definitionOf(dataset, context.lock) });
+    const columns = await liveColumns(tx, dataset);
+    const metadata = metadataShape(dataset, catalog.criticalityOf(dataset.name));
+    fingerprints.set(dataset.name, {
+      fingerprint: fingerprintOf(dataset, description, columns, lock),
+      definition: definitionOf(dataset, lock),
+      metadata: hashOf(metadata),
+      shape: dataShapeOf(dataset, description, columns, lock),
+      metadataShape: metadata,
+      reads: readsOfInputs(dataset, description),
+    });
   }
   return fingerprints;
 }

@@ -9,7 +9,7 @@ import { definitionOf, queueOf } from "../catalog/definition.ts";
 import { RederiveError } from "../errors.ts";
 import { hashOf } from "../hash.ts";
 import { type Decision, type RecomputeStep, recomputeSteps } from "../plan.ts";
-import { basisOf } from "../planner/planner.ts";
+import { basisOf, basisPartitions } from "../planner/planner.ts";
 import { reservationsOf } from "../planner/reservations.ts";
 import { expandTasks } from "../planner/tasks.ts";
 import { appendAudit } from "../store/audit.ts";
@@ -76,7 +76,7 @@ async function checkedDecision(context: Context, tx: Tx, row: BackfillRow): Prom
       { details: { datasets: drifted.map((step) => step.dataset) } },
     );
   }
-  if (basisOf(decision.steps, await liveDigests(tx)) !== decision.basis) {
+  if (basisOf(decision.steps, await liveDigests(tx, basisPartitions(decision.steps))) !== decision.basis) {
     throw new RederiveError("plan_stale", `what is live changed since ${row.id} was planned; plan again`, {
       details: { backfill: row.id },
     });

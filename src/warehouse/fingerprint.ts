@@ -5,7 +5,7 @@
  * recomputes nothing.
  */
 import type { Derived, Input } from "../catalog/dataset.ts";
-import type { LockFile } from "../catalog/definition.ts";
+import type { DataShape, LockFile } from "../catalog/definition.ts";
 import { shapeOfMapping } from "../catalog/mapping.ts";
 import { shapeOf } from "../catalog/scheme.ts";
 import { hashOf } from "../hash.ts";
@@ -15,6 +15,61 @@ import { pins } from "./session.ts";
 
 /** Raise it when the meaning of a field below changes; every dataset is then recomputed. */
 const format = 1;
+
+/**
+ * What stands behind the fingerprint, for telling what changed. Rows and columns are told apart for `select` alone: of
+ * a map nobody knows which part of its code makes which column.
+ */
+export function dataShapeOf(
+  derived: Derived,
+  description: Description,
+  shape: readonly LiveColumn[],
+  lock: LockFile | undefined,
+): DataShape {
+  const owned = ownedOf(derived, shape);
+  const { transform, version } = derived;
+  const inputs = Object.fromEntries(derived.inputs.map((input) => [`input ${input.name}`, hashOf(inputShape(input))]));
+  const common = {
+    partitions: hashOf(shapeOf(derived.partitions)),
+    key: hashOf(derived.key.map((column) => column.name)),
+    functions: hashOf(description.functions),
+    settings: hashOf(pins),
+    ...inputs,
+  };
+  const { apart } = description;
+  const columns = owned.map(({ name, type, collation }) => [
+    name,
+    hashOf([apart.columns[name] ?? null, type, collation]),
+  ]);
+  const provable = transform.kind === "select" && apart.rows !== null;
+  return {
+    transform: transform.kind,
+    version,
+    aspects: {
+      ...common,
+      statement: hashOf(description.sql),
+      "the owned columns": hashOf(owned.map(({ name, type, collation }) => [name, type, collation])),
+      "the columns of its inputs": hashOf(description.reads),
+      ...(transform.kind === "map" ? { map: lock?.maps[derived.name] ?? "" } : {}),
+    },
+    rows: provable ? hashOf({ ...common, version, rows: apart.rows }) : null,
+    columns: Object.fromEntries(columns) as Record<string, string>,
+  };
+}
+
+/** By input handle, the columns that the statement reads; null where rows are read as a whole. */
+export function readsOfInputs(
+  derived: Derived,
+  description: Description,
+): ReadonlyMap<string, readonly string[] | null> {
+  return new Map(
+    derived.inputs.map(({ name }) => {
+      if (description.apart.wholeRows) return [name, null];
+      const read = description.reads.filter((column) => column.name.startsWith(`${name}.`));
+      return [name, read.map((column) => column.name.slice(name.length + 1))];
+    }),
+  );
+}
 
 /**
  * SHA-256 as 64 hexadecimal digits. `shape` is the live table as `liveColumns` reads it, and `lock` has the

@@ -166,7 +166,7 @@ async function start(url: string, database: Database, catalog: Catalog): Promise
   ]);
   const definitions = definitionsOf(catalog, undefined);
   const steps = [...partitions].map(([name, ranges]) => stepOf(catalog, name, ranges, definitions[name] as string));
-  const plan = makePlan(decisionOf(steps), { tasks: 21, warnings: [] });
+  const plan = makePlan(decisionOf(steps), { tasks: 21, prunable: 0, adopted: 0, datasets: [], warnings: [] });
   await insertBackfill(database, {
     id: backfill,
     planHash: plan.hash,
@@ -300,23 +300,34 @@ function stepOf(catalog: Catalog, dataset: string, partitions: Ranges, definitio
     version: found.version,
     fingerprint: `fingerprint of ${dataset}`,
     definition,
+    metadata: "",
     key: found.key.map((column) => column.name),
     ownedColumns: found.owned.map((column) => column.name),
     criticality: 0,
+    prunable: [],
+    adopted: [],
   };
 }
 
 function decisionOf(steps: readonly RecomputeStep[]): Decision {
   return {
-    format: 1,
+    format: 2,
     request: { kind: "datasets", datasets: steps.map((step) => step.dataset) },
     requestReason: "test",
     environment: "test",
     pins,
     basis: "none",
+    changes: [],
     steps,
     unchanged: [],
-    guarantees: { promotion: "one transaction", rollback: "until finalized", hashAlgorithm },
+    validation: [],
+    guarantees: {
+      sources: "one snapshot a task",
+      promotion: "one transaction",
+      liveTables: "untouched before promotion",
+      rollback: "until finalized",
+      hashAlgorithm,
+    },
   };
 }
 

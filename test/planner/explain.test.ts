@@ -3,9 +3,8 @@ import { describe, expect, it } from "vitest";
 import type { Ranges } from "../../src/catalog/ranges.ts";
 import { durationText, explainPlan } from "../../src/planner/explain.ts";
 import { graphJson, graphMermaid, graphText } from "../../src/planner/graph.ts";
-import { planBackfill } from "../../src/planner/planner.ts";
 import { stepsReport } from "../../src/planner/report.ts";
-import { aCatalog, anInput, day0 } from "./support.ts";
+import { aCatalog, anInput, day0, planBackfill } from "./support.ts";
 
 const catalog = aCatalog([
   { name: "flights", cut: "day", inputs: [] },
@@ -21,11 +20,7 @@ const plan = planBackfill(
   anInput(catalog, {
     extents: new Map([["flights", january]]),
     live: new Map([["facts", [{ fingerprint: "now:facts", partitions: january }]]]),
-    secondsPerTask: new Map([
-      ["by_day", 1],
-      ["by_month", 1],
-      ["trend", 1],
-    ]),
+    speeds: new Map(["by_day", "by_month", "trend"].map((name) => [name, { mean: 1, quarter: 0.5, ninetieth: 2 }])),
     notices: new Map([
       ["flights", ["an index is missing"]],
       ["facts", ["facts are big"]],

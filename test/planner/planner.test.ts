@@ -9,9 +9,10 @@ import { isRederiveError, type RederiveError } from "../../src/errors.ts";
 import { type Plan, type PlanRequest, recomputeSteps, type Step } from "../../src/plan.ts";
 import type { LiveContent } from "../../src/planner/changes.ts";
 import { derivedInOrder, derivedInputs, edgeOf, extentsOf } from "../../src/planner/impact.ts";
-import { basisOf, type PlannerInput, planBackfill } from "../../src/planner/planner.ts";
+import type { PlannerInput } from "../../src/planner/input.ts";
+import { basisOf } from "../../src/planner/planner.ts";
 import { overlapsOf, reservationsOf } from "../../src/planner/reservations.ts";
-import { aCatalog, anInput, type DatasetSpec, day0, month0 } from "./support.ts";
+import { aCatalog, anInput, type DatasetSpec, day0, month0, planBackfill } from "./support.ts";
 
 /** flights → facts (day) → by_day, by_month (rollup), trend (lookback 2) → ranking (whole). */
 const catalog = aCatalog([
@@ -39,8 +40,8 @@ function upToDate(name: string, partitions: Ranges): LiveContent[] {
   return [{ fingerprint: `now:${name}`, partitions }];
 }
 
-function planOf(overrides: Partial<PlannerInput>): Plan {
-  return planBackfill(anInput(catalog, { extents, live: current, ...overrides }));
+function planOf(overrides: Partial<PlannerInput>, digests?: ReadonlyMap<string, string>): Plan {
+  return planBackfill(anInput(catalog, { extents, live: current, ...overrides }), digests);
 }
 
 function stepOf(plan: Plan, dataset: string, action: Step["action"]): Step | undefined {
@@ -274,8 +275,11 @@ describe("limits, overlaps and forecast", () => {
 
   it("forecasts from what was measured, or not at all", () => {
     const live = new Map([...current, ["trend", [{ fingerprint: "old", partitions: january }]]]);
-    const secondsPerTask = new Map([["trend", 2]]);
-    expect(planOf({ live, secondsPerTask, concurrency: 4 }).forecast.seconds).toBe(15.5);
+    const speeds = new Map([["trend", { mean: 2, quarter: 1, ninetieth: 4 }]]);
+    expect(planOf({ live, speeds, concurrency: 4 }).forecast).toMatchObject({
+      seconds: 15.5,
+      interval: { low: 7.75, high: 31 },
+    });
     expect(planOf({ live }).forecast).not.toHaveProperty("seconds");
   });
 
@@ -295,20 +299,20 @@ describe("the hash", () => {
       ["by_day", "d"],
       ["ranking", "r"],
     ]);
-    const first = planOf({ live, digests });
+    const first = planOf({ live }, digests);
     fc.assert(
       fc.property(
         fc.shuffledSubarray([...live], { minLength: live.size }),
         fc.shuffledSubarray([...digests], { minLength: 3 }),
         (a, b) => {
-          expect(planOf({ live: new Map(a), digests: new Map(b) }).hash).toBe(first.hash);
+          expect(planOf({ live: new Map(a) }, new Map(b)).hash).toBe(first.hash);
         },
       ),
     );
     const named = (datasets: string[]) => planOf({ request: { kind: "datasets", datasets } }).hash;
     expect(named(["trend", "by_day", "trend"])).toBe(named(["by_day", "trend"]));
-    expect(planOf({ live, digests: new Map([...digests, ["ranking", "other"]]) }).hash).toBe(first.hash);
-    expect(planOf({ live, digests: new Map([...digests, ["facts", "other"]]) }).hash).not.toBe(first.hash);
+    expect(planOf({ live }, new Map([...digests, ["ranking", "other"]])).hash).toBe(first.hash);
+    expect(planOf({ live }, new Map([...digests, ["facts", "other"]])).hash).not.toBe(first.hash);
     expect(basisOf(first.decision.steps, digests)).toBe(first.decision.basis);
   });
 });

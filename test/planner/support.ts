@@ -4,7 +4,9 @@ import { date, integer, pgTable, text } from "drizzle-orm/pg-core";
 import { type Catalog, defineCatalog } from "../../src/catalog/catalog.ts";
 import { all, type Criticality, type Dataset, derived, exposure, lookback, source } from "../../src/catalog/dataset.ts";
 import { daily, list, monthly, whole } from "../../src/catalog/scheme.ts";
-import type { PlannerInput } from "../../src/planner/planner.ts";
+import type { Plan } from "../../src/plan.ts";
+import type { PlannerInput } from "../../src/planner/input.ts";
+import { completePlan, draftPlan } from "../../src/planner/planner.ts";
 
 export interface DatasetSpec {
   readonly name: string;
@@ -63,6 +65,11 @@ function aDataset(spec: DatasetSpec, known: ReadonlyMap<string, Dataset>): Datas
   });
 }
 
+/** A whole plan, with the digests of what is live. */
+export function planBackfill(input: PlannerInput, digests: ReadonlyMap<string, string> = new Map()): Plan {
+  return completePlan(draftPlan(input), digests);
+}
+
 /** Fingerprints are `now:<name>` unless told otherwise; there is nothing live and no reservation. */
 export function anInput(catalog: Catalog, overrides: Partial<PlannerInput> = {}): PlannerInput {
   return {
@@ -73,10 +80,12 @@ export function anInput(catalog: Catalog, overrides: Partial<PlannerInput> = {})
     pins: { TimeZone: "UTC" },
     hashAlgorithm: "test",
     live: new Map(),
-    digests: new Map(),
     extents: new Map(),
     fingerprints: new Map(
-      catalog.order.map((name) => [name, { fingerprint: `now:${name}`, definition: `written:${name}` }]),
+      catalog.order.map((name) => [
+        name,
+        { fingerprint: `now:${name}`, definition: `written:${name}`, metadata: `told:${name}` },
+      ]),
     ),
     activeReservations: [],
     ...overrides,

@@ -7,9 +7,8 @@ import { upstreamOf } from "../../src/catalog/mapping.ts";
 import { contains, ordinalsOf, type Ranges, rangesOfOrdinals, size } from "../../src/catalog/ranges.ts";
 import { type Decision, recomputeSteps } from "../../src/plan.ts";
 import { derivedInputs, edgeOf } from "../../src/planner/impact.ts";
-import { planBackfill } from "../../src/planner/planner.ts";
 import { countTasks, expandTasks, type TaskGraph } from "../../src/planner/tasks.ts";
-import { aCatalog, anInput, day0 } from "./support.ts";
+import { aCatalog, anInput, day0, planBackfill } from "./support.ts";
 
 const catalog = aCatalog([
   { name: "flights", cut: "day", inputs: [] },
@@ -22,7 +21,7 @@ const catalog = aCatalog([
 
 function decisionOf(days: number): Decision {
   const extents = new Map([["flights", [[day0, day0 + days]] as Ranges]]);
-  return planBackfill(anInput(catalog, { extents, secondsPerTask: new Map() })).decision;
+  return planBackfill(anInput(catalog, { extents })).decision;
 }
 
 /** The same decision with only some of its partitions. */

@@ -327,7 +327,9 @@ describe("promote", () => {
       const pointers =
         "select partition::int, stamp::int > 8 as fresh, fingerprint, unchanged from rederive.live order by 1";
       const before = await stage.rows(pointers);
-      await act.promote({ unchanged: [{ dataset: "totals", partitions: [[9, 10]], fingerprint: "g" }] });
+      await act.promote({
+        unchanged: [{ dataset: "totals", partitions: [[9, 10]], fingerprint: "g", because: "unread_change" }],
+      });
       expect(await stage.value("select string_agg(name, '' order by name) from totals")).toBe("acz");
       expect(await stage.rows(`select partition::int, fingerprint, unchanged from rederive.live order by 1`)).toEqual([
         { partition: 0, fingerprint: "f-bf_1", unchanged: false },

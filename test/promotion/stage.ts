@@ -141,7 +141,12 @@ function stageOn(url: string, database: Database, clients: pg.Client[]): Stage {
 async function stageBackfill(database: Database, backfill: string, staged: readonly Staged[]): Promise<void> {
   await database.transaction(async (tx) => {
     await insertBackfill(tx, {
-      ...{ id: backfill, planHash: sha256(decision), decision, forecast: { tasks: 1, warnings: [] } },
+      ...{
+        id: backfill,
+        planHash: sha256(decision),
+        decision,
+        forecast: { tasks: 1, prunable: 0, adopted: 0, datasets: [], warnings: [] },
+      },
       ...{ reason: "test", environment: "test", requestedBy: "test", traceparent: undefined },
     });
     let rank = 0;

@@ -173,23 +173,34 @@ export function aPlan(): Plan {
     version: 2,
     fingerprint: "f".repeat(64),
     definition: "d".repeat(64),
+    metadata: "m".repeat(64),
     key: ["day"],
     ownedColumns: ["day", "cents"],
     criticality: 4,
+    prunable: [],
+    adopted: [],
   };
   return makePlan(
     {
-      format: 1,
+      format: 2,
       request: { kind: "datasets", datasets: ["revenue"], window: { from: "2001-01-01", to: "2001-02-01" } },
       requestReason: "refunds were ignored",
       environment: "production",
       pins: { TimeZone: "UTC" },
       basis: "b".repeat(64),
+      changes: [],
       steps: [step],
       unchanged: [],
-      guarantees: { promotion: "one transaction", rollback: "until finalized", hashAlgorithm: "test" },
+      validation: [],
+      guarantees: {
+        sources: "one snapshot a task",
+        promotion: "one transaction",
+        liveTables: "untouched before promotion",
+        rollback: "until finalized",
+        hashAlgorithm: "test",
+      },
     },
-    { tasks: 10, warnings: [] },
+    { tasks: 10, prunable: 0, adopted: 0, datasets: [], warnings: [] },
   );
 }
 
