@@ -12,21 +12,23 @@ export interface Waiting {
 }
 
 /** How long the tasks of a group should take together: short against a lease, long against what is saved. */
-const groupMs = 50;
+const groupMs = 200;
 /** Tasks of a group at most. */
-const groupTasks = 16;
+const groupTasks = 32;
 /** Weight of the newest group in a dataset's mean. */
 const newest = 0.3;
 
 export class Groups<Job extends Waiting> {
   #waiting: Job[] = [];
+  readonly #lanes: number;
   readonly #groupable: (dataset: string) => boolean;
   /** Mean milliseconds of a task, by dataset. */
   readonly #taskMs = new Map<string, number>();
   #width = 1;
 
   /** `groupable` says of which datasets several tasks can share a transaction. */
-  constructor(groupable: (dataset: string) => boolean) {
+  constructor(lanes: number, groupable: (dataset: string) => boolean) {
+    this.#lanes = lanes;
     this.#groupable = groupable;
   }
 
@@ -43,12 +45,15 @@ export class Groups<Job extends Waiting> {
     this.#waiting.push(job);
   }
 
-  /** The group of the job that waits longest; `lanes`, those that are free, share what waits. Empty where nothing does. */
-  take(lanes: number): Job[] {
+  /**
+   * The group of the job that waits longest; empty where nothing waits. It is no more than a lane's share of what waits,
+   * so that groups get smaller towards the end, and all lanes end at about the same time.
+   */
+  take(): Job[] {
     const [first] = this.#waiting;
     if (first === undefined) return [];
     const neighbours = this.#waiting.filter(({ ref }) => areNeighbours(ref, first.ref));
-    const share = Math.ceil(neighbours.length / Math.max(1, lanes));
+    const share = Math.ceil(neighbours.length / this.#lanes);
     const group = neighbours.slice(0, Math.min(share, this.#sizeOf(first.ref.dataset)));
     this.#waiting = this.#waiting.filter((job) => !group.includes(job));
     return group;

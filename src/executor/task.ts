@@ -5,49 +5,19 @@
  *
  * The claim is a transaction of its own, the work (work.ts) is another, both on the lane's writer, so that the backend
  * that a later attempt would have to end is the one that the claim wrote down. What cannot be done together is done one
- * by one under the same claims. Errors are classified and recorded under the task's epoch; every outcome is a value.
+ * by one under the same claims. Every outcome is a value; failure.ts records those that are none of the work's own.
  */
-import type { Catalog } from "../catalog/catalog.ts";
-import type { Derived } from "../catalog/dataset.ts";
 import { isRederiveError, RederiveError } from "../errors.ts";
-import { moveBackfill } from "../store/backfills.ts";
-import { type ClaimRow, claimTasks, failTask, giveBackTask, taskState, terminateBackend } from "../store/claims.ts";
+import type { ClaimRow } from "../store/claims.ts";
 import { withSpan } from "../telemetry/spans.ts";
-import type { Database } from "../tx.ts";
 import type { TaskSpec } from "../warehouse/measure.ts";
 import type { Session } from "../warehouse/session.ts";
-import { classify, type Failure, triesOf } from "./classify.ts";
-import type { Heartbeat } from "./heartbeat.ts";
-import type { Lane } from "./lane.ts";
-import { later, standing, type TaskOutcome, type TaskRef } from "./outcome.ts";
-import { persistently } from "./patience.ts";
-import { bindingsOf, type RunDataset, type RunPlan, type RunPlans, upstreamsOf } from "./run-plan.ts";
+import { claimedOf, claimFor } from "./claim.ts";
+import { giveBack, recordFailure, recordFailures, refusedBeforeClaim } from "./failure.ts";
+import { later, type TaskOutcome, type TaskRef } from "./outcome.ts";
+import { bindingsOf, type RunDataset, type RunPlan } from "./run-plan.ts";
+import { type Claimed, type Outcomes, ofAll, requireDerived, type Shared, type TaskContext } from "./task-context.ts";
 import { type Attempt, type Part, type TaskPoint, work, workTogether } from "./work.ts";
-
-export interface TaskContext {
-  readonly worker: string;
-  readonly catalog: Catalog;
-  /** Own definition hashes by dataset. */
-  readonly definitions: Readonly<Record<string, string>>;
-  readonly database: Database;
-  readonly plans: RunPlans;
-  readonly lane: Lane;
-  readonly heartbeat: Heartbeat;
-  readonly maxLosses: number;
-  /** False where other tasks may run in this process. Default true. */
-  readonly alone?: boolean;
-  /** After the commit: makes consumers ready. Idempotent. */
-  readonly settle: (refs: readonly TaskRef[]) => Promise<void>;
-  /** Aborted when the worker stops at once. */
-  readonly signal: AbortSignal;
-  /** Tests stop, kill or break an attempt here. */
-  readonly at?: ((point: TaskPoint, ref: TaskRef) => void | Promise<void>) | undefined;
-}
-
-/** What the attempts at the tasks of one claim share. */
-type Shared = Omit<Attempt, "dataset" | "parts"> & { readonly context: TaskContext };
-/** A claimed task. */
-type Claimed = Pick<Part, "ref" | "epoch"> & { readonly claim: ClaimRow };
 
 /** Carries a task as far as it goes. Rejects only on faults of this program. */
 export async function runTask(ref: TaskRef, context: TaskContext, traceparent?: string | null): Promise<TaskOutcome> {
@@ -60,7 +30,7 @@ export async function runTasks(
   refs: readonly TaskRef[],
   context: TaskContext,
   traceparent?: string | null,
-): Promise<ReadonlyMap<string, TaskOutcome>> {
+): Promise<Outcomes> {
   const [{ backfill, dataset, task }] = refs as readonly [TaskRef];
   let plan: RunPlan;
   try {
@@ -81,11 +51,7 @@ export async function runTasks(
   );
 }
 
-async function attemptTasks(
-  refs: readonly TaskRef[],
-  context: TaskContext,
-  plan: RunPlan,
-): Promise<Map<string, TaskOutcome>> {
+async function attemptTasks(refs: readonly TaskRef[], context: TaskContext, plan: RunPlan): Promise<Outcomes> {
   if (context.signal.aborted) return ofAll(refs, later("stopped"));
   let session: Session;
   let claims: ReadonlyMap<string, ClaimRow>;
@@ -103,51 +69,12 @@ async function attemptTasks(
   return outcomes;
 }
 
-function claimedOf(ref: TaskRef, claim: ClaimRow | undefined): Claimed[] {
-  return claim?.outcome === "claimed" ? [{ ref, epoch: claim.epoch, claim }] : [];
-}
-
-/** Claims, after ending the backend of an attempt whose worker is gone: frozen inside COPY it would survive any timeout. */
-async function claimFor(
-  refs: readonly TaskRef[],
-  context: TaskContext,
-  plan: RunPlan,
-  session: Session,
-): Promise<Map<string, ClaimRow>> {
-  const [{ backfill, dataset }] = refs as readonly [TaskRef];
-  const derived = derivedOf(context.catalog, dataset);
-  const args = {
-    backfill,
-    dataset,
-    worker: context.worker,
-    backendPid: session.pid,
-    backendStart: session.startedAt,
-    planHash: plan.planHash,
-    definition: plan.samePins ? (context.definitions[dataset] ?? null) : null,
-    upstreams: derived === undefined ? [] : upstreamsOf(derived),
-    maxLosses: context.maxLosses,
-    alone: context.alone ?? true,
-  };
-  const claims = new Map<string, ClaimRow>();
-  const claim = async (tasks: readonly string[]) => {
-    for (const row of await claimTasks(session, { ...args, tasks })) claims.set(row.task, row);
-  };
-  await claim(refs.map(({ task }) => task));
-  for (const lost of [...claims.values()].filter(({ outcome }) => outcome === "lost")) {
-    if (lost.backendPid === null || lost.backendStart === null) continue;
-    const gone = await terminateBackend(context.database, { pid: lost.backendPid, start: lost.backendStart });
-    if (gone) await claim([lost.task]);
-    else claims.set(lost.task, { ...lost, outcome: "busy" });
-  }
-  return claims;
-}
-
 async function runClaimed(
   claimed: readonly Claimed[],
   context: TaskContext,
   plan: RunPlan,
   session: Session,
-): Promise<Map<string, TaskOutcome>> {
+): Promise<Outcomes> {
   if (claimed.length === 0) return new Map();
   const { worker, lane, database, heartbeat } = context;
   const stopping = new AbortController();
@@ -170,7 +97,7 @@ async function runClaimed(
   }
 }
 
-async function workClaimed(claimed: readonly Claimed[], shared: Shared): Promise<Map<string, TaskOutcome>> {
+async function workClaimed(claimed: readonly Claimed[], shared: Shared): Promise<Outcomes> {
   const { context, plan } = shared;
   const [{ ref }] = claimed as readonly [Claimed];
   let dataset: RunDataset;
@@ -191,7 +118,7 @@ async function workClaimed(claimed: readonly Claimed[], shared: Shared): Promise
 }
 
 /** Tasks that nobody has tried before, in one transaction. Those that are not in the answer have to be done alone. */
-async function workFresh(claimed: readonly Claimed[], attempt: Shared & Attempt): Promise<Map<string, TaskOutcome>> {
+async function workFresh(claimed: readonly Claimed[], attempt: Shared & Attempt): Promise<Outcomes> {
   const { session, signal } = attempt;
   try {
     const outcomes = await workTogether(attempt);
@@ -218,23 +145,8 @@ async function workAlone(
   }
 }
 
-async function giveBack(part: Claimed, shared: Shared): Promise<TaskOutcome> {
-  const mine = { task: part.ref.task, epoch: part.epoch };
-  try {
-    const given = await persistently(() => giveBackTask(shared.database, mine));
-    return given ? later("unavailable") : await standingOf(part, shared);
-  } catch (unrecorded) {
-    if (classify(unrecorded).kind === "deterministic") throw unrecorded;
-    return later("unavailable");
-  }
-}
-
 /** What follows the commits, in one go. Most tasks at the end of the graph have no consumers, and nothing to do here. */
-async function settleAll(
-  outcomes: Map<string, TaskOutcome>,
-  claimed: readonly Claimed[],
-  context: TaskContext,
-): Promise<Map<string, TaskOutcome>> {
+async function settleAll(outcomes: Outcomes, claimed: readonly Claimed[], context: TaskContext): Promise<Outcomes> {
   const producers = claimed.filter(({ ref }) => {
     const outcome = outcomes.get(ref.task);
     return outcome?.kind === "done" && outcome.consumers > 0;
@@ -257,97 +169,6 @@ async function settle(refs: readonly TaskRef[], context: TaskContext): Promise<b
   } catch {
     return false;
   }
-}
-
-async function recordFailures(
-  claimed: readonly Claimed[],
-  shared: Shared,
-  error: unknown,
-): Promise<Map<string, TaskOutcome>> {
-  const outcomes = new Map<string, TaskOutcome>();
-  for (const part of claimed) outcomes.set(part.ref.task, await recordFailure(part, shared, error));
-  return outcomes;
-}
-
-/** After an error: what happened to the attempt, recorded under its epoch, so that a fenced one changes nothing. */
-async function recordFailure(part: Claimed, shared: Shared, error: unknown): Promise<TaskOutcome> {
-  const { ref, epoch } = part;
-  const { context, session, signal } = shared;
-  const mine = { task: ref.task, epoch };
-  const connectionLost = !session.usable;
-  await clean(shared);
-  try {
-    // Stopping counts neither as an attempt nor as a loss.
-    if (signal.aborted || isFenced(error)) {
-      const given = await persistently(() => giveBackTask(context.database, mine));
-      return given ? later("stopped") : await standingOf(part, shared);
-    }
-    const failure = classify(error, connectionLost);
-    if (failure.kind === "exhausted") {
-      await persistently(() => giveBackTask(context.database, mine));
-      return await holdExhausted(ref.backfill, context, failure);
-    }
-    return await countFailure(part, shared, failure);
-  } catch (unrecorded) {
-    if (classify(unrecorded).kind === "deterministic") throw unrecorded;
-    // Postgres is away. The task stays running under a lease that ends, or under a backend that is gone.
-    return later("unavailable");
-  }
-}
-
-async function countFailure(part: Claimed, shared: Shared, failure: Failure): Promise<TaskOutcome> {
-  const { ref, epoch } = part;
-  const { context } = shared;
-  const recorded = await persistently(() =>
-    failTask(context.database, {
-      task: ref.task,
-      epoch,
-      error: failure,
-      maxAttempts: requireDerived(context.catalog, ref.dataset).attempts,
-      maxOfKind: triesOf[failure.kind],
-    }),
-  );
-  if (recorded === undefined) return await standingOf(part, shared);
-  if (recorded.state === "failed") return { kind: "failed", code: failure.code, message: failure.message };
-  return { kind: "retry", failure, attempts: recorded.attempts };
-}
-
-/** The lane is ready for the next task: rolled back where the connection lives, else cut off on the server too. */
-async function clean({ session, lane, signal }: Shared): Promise<void> {
-  if (session.usable && !signal.aborted) {
-    try {
-      await session.query("rollback");
-      return;
-    } catch {
-      // It broke just now.
-    }
-  }
-  await lane.cut();
-}
-
-/** Out of disk or connections: the backfill waits for a person, instead of trying over and over. */
-async function holdExhausted(backfill: string, context: TaskContext, failure: Failure): Promise<TaskOutcome> {
-  const reason = `resource_exhausted: ${failure.message}; make room in Postgres, then resume`;
-  try {
-    await moveBackfill(context.database, { id: backfill, to: "held", reason, from: ["running"] });
-  } catch {
-    return later("unavailable");
-  }
-  return later("held");
-}
-
-/** The lane could not be opened, or the claim itself failed: no attempt was made, so none is counted. */
-async function refusedBeforeClaim(
-  refs: readonly TaskRef[],
-  context: TaskContext,
-  error: unknown,
-): Promise<TaskOutcome> {
-  const failure = classify(error);
-  await context.lane.cut();
-  const [{ backfill }] = refs as readonly [TaskRef];
-  if (failure.kind === "exhausted") return await holdExhausted(backfill, context, failure);
-  if (failure.kind === "deterministic") return { kind: "failed", code: failure.code, message: failure.message };
-  return later("unavailable");
 }
 
 async function unclaimed(ref: TaskRef, context: TaskContext, claim: ClaimRow | undefined): Promise<TaskOutcome> {
@@ -401,14 +222,6 @@ function unpreparable(error: unknown): TaskOutcome {
   return later("unavailable");
 }
 
-async function standingOf({ ref }: Claimed, { database }: Shared): Promise<TaskOutcome> {
-  return standing(await persistently(() => taskState(database, ref.task)));
-}
-
-function ofAll(refs: readonly TaskRef[], outcome: TaskOutcome): Map<string, TaskOutcome> {
-  return new Map(refs.map(({ task }) => [task, outcome]));
-}
-
 function nameOf(outcome: TaskOutcome): string {
   return outcome.kind === "later" ? outcome.why : outcome.kind;
 }
@@ -418,19 +231,4 @@ function specOf(plan: RunPlan, dataset: RunDataset, claim: ClaimRow): TaskSpec {
   const { derived, candidate, columns, probes } = dataset;
   const bindings = bindingsOf(plan, dataset, ordinal);
   return { derived, ordinal, candidate, bindings, columns, probes, replace: claim.replace };
-}
-
-function derivedOf(catalog: Catalog, name: string): Derived | undefined {
-  const dataset = catalog.datasets.get(name);
-  return dataset?.kind === "derived" ? dataset : undefined;
-}
-
-function requireDerived(catalog: Catalog, name: string): Derived {
-  const derived = derivedOf(catalog, name);
-  if (derived === undefined) throw new RederiveError("code_drift", `this worker has no derived dataset ${name}`);
-  return derived;
-}
-
-function isFenced(error: unknown): boolean {
-  return isRederiveError(error) && error.code === "fenced";
 }

@@ -1,34 +1,31 @@
 /**
  * A worker process: takes jobs from the queues of its catalog and carries their tasks.
  *
- * Queues share a fixed number of lanes; each lane has a database connection of its own, opened when it is first used,
- * and carries one task at a time, or a group of short ones (groups.ts).
- * The worker is in the fleet while its heartbeat renews its lease. `stop` drains: no new task, running ones may finish
+ * Queues share a fixed number of lanes (dispatcher.ts); each lane has a database connection of its own, opened when it is
+ * first used, and carries one task at a time, or a group of short ones. The worker is in the fleet while its heartbeat renews its lease. `stop` drains: no new task, running ones may finish
  * within `drainMs`, then they are ended and their tasks given back; a second `stop` ends them at once.
  */
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { DelayedError, UnrecoverableError } from "bullmq";
 import type { Catalog } from "../catalog/catalog.ts";
 import { definitionOf, type LockFile, queueOf } from "../catalog/definition.ts";
 import type { Settings } from "../config.ts";
 import type { RederiveError } from "../errors.ts";
-import { datasetOf } from "../store/claims.ts";
 import { deregisterWorker, markDraining } from "../store/workers.ts";
 import type { Logger } from "../telemetry/log.ts";
-import { recordError, recordTask, type TaskOutcome as TaskMetric } from "../telemetry/metrics.ts";
 import type { Database } from "../tx.ts";
 import type { Delivery } from "./deliver.ts";
-import { Groups } from "./groups.ts";
+import { Dispatcher } from "./dispatcher.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { answer, refOf, traceparentOf } from "./job.ts";
 import { Lane } from "./lane.ts";
-import { describeOutcome, later, type TaskOutcome, type TaskRef } from "./outcome.ts";
-import { backoffMs, laneQueues, type Queues, type TaskJob, type TaskWorker, taskOfJob } from "./queues.ts";
+import { observeOutcome } from "./observe.ts";
+import type { TaskOutcome } from "./outcome.ts";
+import { laneQueues, type Queues, type TaskJob, type TaskWorker } from "./queues.ts";
 import { afterCommit } from "./release.ts";
 import { RunPlans } from "./run-plan.ts";
-import { runTasks, type TaskContext } from "./task.ts";
-import { Turns } from "./turns.ts";
+import type { TaskContext } from "./task-context.ts";
 
 export interface WorkerOptions {
   readonly settings: Pick<Settings, "concurrency" | "leaseMs" | "drainMs" | "maxLosses">;
@@ -54,14 +51,6 @@ export interface RunningWorker {
   readonly ended: Promise<RederiveError | undefined>;
 }
 
-/** A job that waits for a lane. */
-interface WaitingJob {
-  readonly ref: TaskRef;
-  readonly traceparent: string | undefined;
-  readonly end: (outcome: TaskOutcome) => void;
-  readonly fail: (error: unknown) => void;
-}
-
 /** How long Redis may take to hear of the last results before the worker leaves anyway. */
 const closeMs = 5_000;
 /** How long no task may run before the worker counts as idle. */
@@ -78,11 +67,8 @@ class FleetWorker implements RunningWorker {
   readonly id = `${hostname().slice(0, 24)}-${process.pid}-${randomBytes(4).toString("hex")}`;
   readonly ended: Promise<RederiveError | undefined>;
   readonly #options: WorkerOptions;
-  readonly #lanes: Lanes;
-  readonly #groups: Groups<WaitingJob>;
-  readonly #turns = new Turns();
+  readonly #dispatcher: Dispatcher;
   readonly #heartbeat: Heartbeat;
-  readonly #context: Omit<TaskContext, "lane">;
   readonly #aborting = new AbortController();
   readonly #consumers = new Map<TaskWorker, { active: number }>();
   #end: (error: RederiveError | undefined) => void = () => undefined;
@@ -97,10 +83,6 @@ class FleetWorker implements RunningWorker {
       this.#end = resolve;
     });
     const definitions = definitionsOf(catalog, options.lock);
-    this.#lanes = new Lanes(settings.concurrency, (index) => {
-      return new Lane({ databaseUrl, database, applicationName: `rederive worker ${index}` });
-    });
-    this.#groups = new Groups((dataset) => isSelect(catalog, dataset));
     this.#heartbeat = new Heartbeat({
       database,
       registration: {
@@ -116,7 +98,7 @@ class FleetWorker implements RunningWorker {
       onError: (message) => log?.warn({ worker: this.id }, `heartbeat: ${message}`),
     });
     const delivery: Delivery = { database, queues, onError: (message, error) => log?.warn({ err: error }, message) };
-    this.#context = {
+    const context = {
       worker: this.id,
       catalog,
       definitions,
@@ -124,13 +106,24 @@ class FleetWorker implements RunningWorker {
       plans: new RunPlans(database),
       heartbeat: this.#heartbeat,
       maxLosses: settings.maxLosses,
-      settle: async (refs) => {
+      settle: async (refs: readonly { readonly task: string }[]) => {
         const producers = refs.map(({ task }) => task);
         await afterCommit(delivery, producers);
       },
       signal: this.#aborting.signal,
       at: options.at,
     };
+    this.#dispatcher = new Dispatcher({
+      concurrency: settings.concurrency,
+      makeLane: (index) => new Lane({ databaseUrl, database, applicationName: `rederive worker ${index}` }),
+      groupable: (dataset) => isSelect(catalog, dataset),
+      context,
+      onOutcome: (ref, outcome, seconds) => observeOutcome(ref, outcome, seconds, log),
+      onFree: () => {
+        this.#share();
+        this.#noticeIdle();
+      },
+    });
   }
 
   async start(): Promise<void> {
@@ -151,7 +144,7 @@ class FleetWorker implements RunningWorker {
   stop(): Promise<void> {
     if (this.#stopping !== undefined) this.#aborting.abort();
     this.#stopping ??= this.#drain();
-    this.#dispatch();
+    this.#dispatcher.stop();
     return this.#stopping;
   }
 
@@ -167,7 +160,7 @@ class FleetWorker implements RunningWorker {
     clearTimeout(timer);
     this.#aborting.abort();
     await Promise.allSettled(consumers.map((consumer) => consumer.close(true)));
-    await this.#lanes.close();
+    await this.#dispatcher.close();
     await this.#heartbeat.stop();
     await deregisterWorker(database, this.id).catch(() => undefined);
     log?.info({ worker: this.id }, "worker stopped");
@@ -187,7 +180,9 @@ class FleetWorker implements RunningWorker {
     if (counter !== undefined) counter.active += 1;
     this.#share();
     try {
-      await this.#answer(await this.#outcomeOf(job), job, token);
+      const outcome = await this.#outcomeOf(job);
+      const { log } = this.#options;
+      await answer(outcome, job, token, (err) => log?.debug({ job: job.id, err }, "cannot put the job off"));
     } finally {
       if (counter !== undefined) counter.active -= 1;
       this.#share();
@@ -198,162 +193,27 @@ class FleetWorker implements RunningWorker {
   async #outcomeOf(job: TaskJob): Promise<TaskOutcome> {
     const ref = await refOf(job, this.#options.database);
     if (ref === undefined) return { kind: "failed", code: "not_found", message: `job ${job.id ?? ""} names no task` };
-    return await new Promise<TaskOutcome>((end, fail) => {
-      this.#groups.add({ ref, traceparent: traceparentOf(job), end, fail });
-      this.#dispatch();
-    });
-  }
-
-  /** Gives what waits to the lanes that are free; where the worker stops, back to the queue. */
-  #dispatch(): void {
-    if (this.#stopping !== undefined) {
-      for (const job of this.#groups.drain()) job.end(later("stopped"));
-      return;
-    }
-    while (this.#groups.waiting > 0) {
-      const lanes = this.#lanes.free;
-      const lane = this.#lanes.take();
-      if (lane === undefined) return;
-      void this.#occupy(lane, this.#groups.take(lanes));
-    }
-  }
-
-  async #occupy(lane: Lane, group: readonly WaitingJob[]): Promise<void> {
-    try {
-      const outcomes = await this.#run(group, lane);
-      for (const { ref, end } of group) end(outcomes.get(ref.task) ?? later("unsettled"));
-    } catch (error) {
-      for (const { fail } of group) fail(error);
-    } finally {
-      this.#lanes.give(lane);
-      this.#share();
-      this.#dispatch();
-      this.#noticeIdle();
-    }
+    return await this.#dispatcher.carry(ref, traceparentOf(job));
   }
 
   /** Between two jobs a worker is idle for a moment; only a pause counts. */
   #noticeIdle(): void {
-    const { onIdle, settings } = this.#options;
-    const idle = () => this.#lanes.free === settings.concurrency && this.#groups.waiting === 0;
-    if (onIdle === undefined || this.#idleTimer !== undefined || !idle()) return;
+    const { onIdle } = this.#options;
+    if (onIdle === undefined || this.#idleTimer !== undefined || !this.#dispatcher.idle) return;
     this.#idleTimer = setTimeout(() => {
       this.#idleTimer = undefined;
-      if (idle()) onIdle();
+      if (this.#dispatcher.idle) onIdle();
     }, idleMs).unref();
   }
 
-  async #run(group: readonly WaitingJob[], lane: Lane): Promise<ReadonlyMap<string, TaskOutcome>> {
-    const startedAt = performance.now();
-    const outcomes = await this.#carry(group, lane);
-    const ms = performance.now() - startedAt;
-    const [{ ref }] = group as readonly [WaitingJob];
-    if ([...outcomes.values()].every(({ kind }) => kind === "done")) this.#groups.learn(ref.dataset, ms, group.length);
-    for (const [task, outcome] of outcomes) this.#report({ ...ref, task }, outcome, ms / 1_000 / group.length);
-    return outcomes;
-  }
-
-  /** Beside other tasks; alone, after those that run now, where a task's worker was lost before. */
-  async #carry(group: readonly WaitingJob[], lane: Lane): Promise<ReadonlyMap<string, TaskOutcome>> {
-    const [{ traceparent }] = group as readonly [WaitingJob];
-    const context = { ...this.#context, lane };
-    const refs = group.map(({ ref }) => ref);
-    const together = await this.#turns.together(() => runTasks(refs, { ...context, alone: false }, traceparent));
-    const outcomes = new Map(together);
-    for (const { ref } of group.filter(({ ref }) => isSuspect(outcomes.get(ref.task)))) {
-      const stopped = new Map([[ref.task, later("stopped")]]);
-      const alone = () => runTasks([ref], { ...context, alone: true }, traceparent);
-      const again = await this.#turns.alone(async () => (this.#stopping === undefined ? alone() : stopped));
-      for (const [task, outcome] of again) outcomes.set(task, outcome);
-    }
-    return outcomes;
-  }
-
-  /**
-   * Queues share the lanes: each may fetch as many jobs as it runs and as are free, and one to wait with. Where tasks go
-   * in groups, a group for each lane waits beside the one that runs, so that no lane waits for Redis.
-   */
+  /** Queues share what the dispatcher can hold: each may fetch as many jobs as it runs and as are free, and one to wait with. */
   #share(): void {
-    const { concurrency } = this.#options.settings;
-    const { width } = this.#groups;
-    const capacity = width === 1 ? concurrency : 2 * width * concurrency;
+    const { capacity } = this.#dispatcher;
     const held = [...this.#consumers.values()].reduce((sum, { active }) => sum + active, 0);
     for (const [consumer, { active }] of this.#consumers) {
       const room = Math.max(1, active + capacity - held);
       if (consumer.concurrency !== room) consumer.concurrency = room;
     }
-  }
-
-  /** Resolves where the job is done with; else puts it off, or throws so that BullMQ retries or fails it. */
-  async #answer(outcome: TaskOutcome, job: TaskJob, token: string | undefined): Promise<void> {
-    switch (outcome.kind) {
-      case "done":
-      case "settled":
-      case "cancelled":
-        return;
-      case "later":
-        return await this.#putOff(job, token, outcome.delayMs);
-      case "retry":
-        if (job.attemptsMade + 1 < (job.opts.attempts ?? 1)) throw new Error(outcome.failure.message);
-        // BullMQ counts attempts that Postgres does not, so it may run out of them first.
-        return await this.#putOff(job, token, backoffMs(outcome.attempts));
-      case "failed":
-        throw new UnrecoverableError(outcome.message);
-    }
-  }
-
-  /** Costs the job no attempt. Where another worker has its lock by now, the job is that one's to move. */
-  async #putOff(job: TaskJob, token: string | undefined, delayMs: number): Promise<never> {
-    try {
-      await job.moveToDelayed(Date.now() + delayMs, token);
-    } catch (error) {
-      this.#options.log?.debug({ job: job.id, err: error }, "cannot put the job off");
-    }
-    throw new DelayedError();
-  }
-
-  #report(ref: TaskRef, outcome: TaskOutcome, seconds: number): void {
-    const metric = metricOf(outcome);
-    if (metric !== undefined) {
-      recordTask({
-        dataset: ref.dataset,
-        outcome: metric,
-        seconds,
-        ...(outcome.kind === "done" ? { rows: outcome.rows } : {}),
-      });
-    }
-    if (outcome.kind === "failed") recordError(outcome.code, ref.dataset);
-    if (outcome.kind === "retry") recordError(outcome.failure.sqlstate ?? outcome.failure.code, ref.dataset);
-    const level = outcome.kind === "failed" ? "error" : outcome.kind === "retry" ? "warn" : "debug";
-    this.#options.log?.[level]({ ...ref, worker: this.id }, describeOutcome(outcome));
-  }
-}
-
-/** A fixed number of lanes. */
-class Lanes {
-  readonly #all: readonly Lane[];
-  readonly #idle: Lane[];
-
-  constructor(count: number, make: (index: number) => Lane) {
-    this.#all = Array.from({ length: count }, (_, index) => make(index + 1));
-    this.#idle = [...this.#all];
-  }
-
-  get free(): number {
-    return this.#idle.length;
-  }
-
-  /** Undefined where none is free. */
-  take(): Lane | undefined {
-    return this.#idle.pop();
-  }
-
-  give(lane: Lane): void {
-    this.#idle.push(lane);
-  }
-
-  async close(): Promise<void> {
-    await Promise.all(this.#all.map((lane) => lane.close()));
   }
 }
 
@@ -369,52 +229,9 @@ function isSelect(catalog: Catalog, name: string): boolean {
   return dataset?.kind === "derived" && dataset.transform.kind === "select";
 }
 
-function isSuspect(outcome: TaskOutcome | undefined): boolean {
-  return outcome?.kind === "later" && outcome.why === "suspect";
-}
-
 function queueNamesOf(catalog: Catalog): readonly string[] {
   const derived = [...catalog.datasets.values()].filter((dataset) => dataset.kind === "derived");
   return [...new Set<string>([...laneQueues, ...derived.map(queueOf)])];
-}
-
-/** What the job is for. A job whose hash Redis has lost still has its id, and Postgres knows the rest. */
-async function refOf(job: TaskJob, database: Database): Promise<TaskRef | undefined> {
-  const reference = taskOfJob(job);
-  if (reference === undefined) return undefined;
-  const name: string | undefined = job.name;
-  const dataset = name || (await datasetOf(database, reference.task));
-  return dataset === undefined ? undefined : { ...reference, dataset };
-}
-
-/** The trace of whoever put the job into the queue. */
-function traceparentOf(job: TaskJob): string | undefined {
-  const metadata = job.opts.telemetry?.metadata;
-  if (metadata === undefined) return undefined;
-  try {
-    const { traceparent } = JSON.parse(metadata) as { traceparent?: unknown };
-    return typeof traceparent === "string" ? traceparent : undefined;
-  } catch {
-    // Somebody else's job options; the task joins the trace of its plan.
-    return undefined;
-  }
-}
-
-function metricOf(outcome: TaskOutcome): TaskMetric | undefined {
-  switch (outcome.kind) {
-    case "done":
-      return "done";
-    case "cancelled":
-      return "cancelled";
-    case "retry":
-      return "retried";
-    case "failed":
-      return outcome.code === "worker_lost" ? "quarantined" : "failed";
-    case "later":
-      return outcome.why === "fenced" ? "fenced" : undefined;
-    case "settled":
-      return undefined;
-  }
 }
 
 function once(signal: AbortSignal): Promise<void> {

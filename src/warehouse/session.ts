@@ -28,8 +28,11 @@ export const pins: Readonly<Record<string, string>> = Object.freeze({
   synchronize_seqscans: "off",
 });
 
-/** Settings that change speed and never results: a task's statement runs once, so compiling it does not pay. */
-const tuning: Readonly<Record<string, string>> = Object.freeze({ jit: "off" });
+/**
+ * Settings that change speed and never results. A task's statement runs once, so compiling it does not pay. What is
+ * prepared (claim, finish) finds its rows by key whatever the values are, and planning it costs more than running it.
+ */
+const tuning: Readonly<Record<string, string>> = Object.freeze({ jit: "off", plan_cache_mode: "force_generic_plan" });
 
 /** Statements that a session keeps prepared; later ones are planned each time. */
 const preparedStatements = 32;
