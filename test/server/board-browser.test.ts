@@ -1,23 +1,19 @@
-import { randomBytes } from "node:crypto";
-import { FlowProducer, Queue } from "bullmq";
+import { FlowProducer } from "bullmq";
 import { type Browser, chromium } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { chromiumPath, lacks } from "../support/require.ts";
+import { type BoardQueues, openBoardQueues } from "./board-queues.ts";
 import { type Harness, startHarness } from "./support.ts";
-
-const redisUrl = inject("redisUrl");
 
 describe.skipIf(lacks("redis", "chromium"))("the queue board in a browser", () => {
   let harness: Harness;
   let browser: Browser;
-  let queues: Queue[];
+  let board: BoardQueues;
   let flows: FlowProducer;
 
   beforeAll(async () => {
-    const connection = { url: redisUrl, maxRetriesPerRequest: null };
-    const prefix = `{t${randomBytes(4).toString("hex")}}`;
-    queues = ["backfill", "gate"].map((name) => new Queue(name, { connection, prefix }));
-    flows = new FlowProducer({ connection, prefix });
+    board = openBoardQueues();
+    flows = new FlowProducer({ connection: board.connection, prefix: board.prefix });
     const node = (name: string, queueName: string, id: string) => ({
       name,
       queueName,
@@ -28,7 +24,7 @@ describe.skipIf(lacks("redis", "chromium"))("the queue board in a browser", () =
       ...node("month", "backfill", "1"),
       children: [node("day", "backfill", "2"), node("gate", "gate", "1")],
     });
-    harness = await startHarness({ queues });
+    harness = await startHarness({ queues: board.queues });
     browser = await chromium.launch({ executablePath: chromiumPath, args: ["--no-sandbox", "--disable-gpu"] });
   });
 
@@ -36,10 +32,7 @@ describe.skipIf(lacks("redis", "chromium"))("the queue board in a browser", () =
     await browser?.close();
     await harness?.close();
     await flows?.close();
-    for (const queue of queues ?? []) {
-      await queue.obliterate({ force: true });
-      await queue.close();
-    }
+    await board?.close();
   });
 
   it("shows a flow to a viewer, complete without the internet and within the content policy", async () => {

@@ -1,36 +1,28 @@
-import { randomBytes } from "node:crypto";
-import { Queue } from "bullmq";
-import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { lacks } from "../support/require.ts";
+import { type BoardQueues, openBoardQueues } from "./board-queues.ts";
 import { aCanary, type Harness, startHarness } from "./support.ts";
-
-const redisUrl = inject("redisUrl");
 
 describe.skipIf(lacks("redis"))("the queue board", () => {
   const canary = aCanary();
   let harness: Harness;
-  let queues: Queue[];
+  let board: BoardQueues;
   let basic: string;
 
   beforeAll(async () => {
-    const connection = { url: redisUrl, maxRetriesPerRequest: null };
-    const prefix = `{t${randomBytes(4).toString("hex")}}`;
-    queues = ["backfill", "gate"].map((name) => new Queue(name, { connection, prefix }));
-    await queues[0]?.add(
+    board = openBoardQueues();
+    await board.backfill.add(
       "revenue",
       { backfill: "bf_7k3m9x2q4d", task: "17", rows: [canary], note: canary.repeat(4) },
       { jobId: "bf_7k3m9x2q4d~revenue~1" },
     );
-    harness = await startHarness({ queues });
+    harness = await startHarness({ queues: board.queues });
     basic = `Basic ${Buffer.from(`ada:${harness.tokens.viewer}`).toString("base64")}`;
   });
 
   afterAll(async () => {
     await harness?.close();
-    for (const queue of queues ?? []) {
-      await queue.obliterate({ force: true });
-      await queue.close();
-    }
+    await board?.close();
   });
 
   it("shows the queues to a viewer", async () => {
@@ -88,7 +80,7 @@ describe.skipIf(lacks("redis"))("the queue board", () => {
       expect(response.headers.get("allow")).toBe("GET, HEAD");
       expect((await harness.request(path, { method, role: "nobody" })).status).toBe(401);
     }
-    expect(await queues[0]?.isPaused()).toBe(false);
+    expect(await board.backfill.isPaused()).toBe(false);
   });
 
   it("shows ids of a job and nothing else", async () => {
