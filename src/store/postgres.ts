@@ -55,12 +55,14 @@ export function openDatabase(url: string, options: DatabaseOptions = {}): Databa
   return database;
 }
 
-function arrayType(oid: number): postgres.PostgresType<readonly unknown[]> {
+type ArrayItem = string | number | bigint | null;
+
+function arrayType(oid: number): postgres.PostgresType<readonly ArrayItem[]> {
   return { to: oid, from: [oid], parse: pg.types.getTypeParser(oid), serialize: arrayLiteral };
 }
 
-function arrayLiteral(items: readonly unknown[]): string {
-  const item = (value: unknown) => (value === null ? "null" : `"${String(value).replaceAll(/["\\]/g, "\\$&")}"`);
+function arrayLiteral(items: readonly ArrayItem[]): string {
+  const item = (value: ArrayItem) => (value === null ? "null" : `"${String(value).replaceAll(/["\\]/g, "\\$&")}"`);
   return `{${items.map(item).join(",")}}`;
 }
 
