@@ -87,13 +87,23 @@ function fieldsOf(query: unknown): Record<string, unknown> {
 
 type Decode = (value: unknown) => unknown;
 
-/** As drizzle decodes a row: by the column, or by the decoder that `mapWith` gave to an expression. */
+/**
+ * As drizzle decodes a row: by the column, or by the decoder that `mapWith` gave to an expression. A column of a handle is
+ * a proxy, so it is asked for its decoder once and not for every value.
+ */
 function decoderOf(name: string, field: unknown): Decode {
-  if (is(field, Column)) return (value) => field.mapFromDriverValue(value);
+  if (is(field, Column)) {
+    const { mapFromDriverValue } = field;
+    return mapFromDriverValue === Column.prototype.mapFromDriverValue ? asIs : mapFromDriverValue.bind(field);
+  }
   if (is(field, SQL)) return sqlDecoder(field);
   if (is(field, SQL.Aliased)) return sqlDecoder(field.sql);
   if (is(field, Subquery)) return sqlDecoder(field._.sql);
   throw fault(`read gives a group of columns as ${name}; name each column in db.select({ … })`);
+}
+
+function asIs(value: unknown): unknown {
+  return value;
 }
 
 /** drizzle keeps an expression's decoder out of its published types. */

@@ -14,7 +14,7 @@ export interface Tended {
 /** One look. A table that somebody still works on is left for the next one. */
 export async function tendCandidates(database: Database): Promise<Tended> {
   const grown = await grownCandidates(database);
-  for (const table of grown) await analyzeTable(database, table);
+  for (const table of grown) await database.transaction((tx) => analyzeTable(tx, table));
   const leftovers = await leftoverTables(database);
   for (const table of leftovers) {
     await database.transaction(async (tx) => {

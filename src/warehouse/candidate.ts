@@ -61,8 +61,12 @@ export async function grownCandidates(tx: Tx): Promise<string[]> {
   return rows.map((row) => row.name);
 }
 
-/** Tells the query planner what is in the table; run it as the candidate fills. */
+/**
+ * Tells the query planner what is in the table; run it in a transaction, as the candidate fills. Rows are found by
+ * partition and key alone, for which a sample of a tenth of Postgres' default says as much in a tenth of the time.
+ */
 export async function analyzeTable(tx: Tx, table: string): Promise<void> {
+  await tx.query("set local default_statistics_target = 10");
   await tx.query(`analyze ${table}`);
 }
 
