@@ -274,11 +274,14 @@ describe("promote", () => {
       const act = await staged(stage, "values ('a',1,5,0::float8,'A')");
       const before = await stage.hashOf("totals");
       const killer = await stage.connect();
-      const kill = act.promote({
-        audit: async (tx) => void (await tx.query("select pg_sleep(60)")),
-      });
+      // Expected at once: it may fail before the killing is reported.
+      const kill = expect(
+        act.promote({
+          audit: async (tx) => void (await tx.query("select pg_sleep(60)")),
+        }),
+      ).rejects.toThrow();
       await killSleeper(killer);
-      await expect(kill).rejects.toThrow();
+      await kill;
       expect(await stage.hashOf("totals")).toBe(before);
       expect(await act.state()).toBe("verified");
       expect(await stage.value("select count(*)::int from rederive.live")).toBe(0);

@@ -53,11 +53,14 @@ describe("rollback", () => {
       const { act, before } = await promoted(stage);
       const after = await stage.hashOf("totals");
       const killer = await stage.connect();
-      const killed = act.rollback({
-        audit: async (tx) => void (await tx.query("select pg_sleep(60)")),
-      });
+      // Expected at once: it may fail before the killing is reported.
+      const killed = expect(
+        act.rollback({
+          audit: async (tx) => void (await tx.query("select pg_sleep(60)")),
+        }),
+      ).rejects.toThrow();
       await killSleeper(killer);
-      await expect(killed).rejects.toThrow();
+      await killed;
       expect(await stage.hashOf("totals")).toBe(after);
       await act.rollback();
       expect(await stage.hashOf("totals")).toBe(before);
