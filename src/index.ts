@@ -41,16 +41,23 @@ export { type Config, defineConfig, type Environment, type Settings } from "./co
 export { type ErrorCode, isRederiveError, RederiveError } from "./errors.ts";
 export type { Actor, Role } from "./governance/roles.ts";
 export type {
+  ColumnChanges,
+  DatasetChange,
+  DeadlineForecast,
   Decision,
   Forecast,
+  Guarantees,
+  Interval,
   Plan,
   PlanRequest,
   Reason,
   RecomputeStep,
   ReuseStep,
   SkipStep,
+  StaleValidation,
   Step,
 } from "./plan.ts";
+export type { Affected, AffectedDataset } from "./planner/affected.ts";
 export { Acting, createRederive, Rederive, type RederiveOptions } from "./rederive.ts";
 export type {
   CheckEvidence,
@@ -70,3 +77,5 @@ export type {
 } from "./report.ts";
 export type { BackfillState, TaskState } from "./states.ts";
 export type { PlanInput } from "./usecases/plan.ts";
+export type { CheckInput } from "./usecases/check.ts";
+export type { ImpactInput } from "./usecases/impact.ts";

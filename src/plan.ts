@@ -148,6 +148,8 @@ export interface Decision {
     readonly fingerprint: string;
     readonly because: "unread_change" | "same_content" | "before_forward";
   }[];
+  /** Pointers to live content that was cut otherwise: its numbers mean other partitions now. Forgotten on promotion. */
+  readonly retired: readonly { readonly dataset: string; readonly partitions: Ranges }[];
   /** To be validated anew, without computing anything: `rederive check --stale`. */
   readonly validation: readonly StaleValidation[];
   readonly guarantees: Guarantees;

@@ -27,6 +27,7 @@ import {
   revokeToken,
 } from "./governance/tokens.ts";
 import type { Plan } from "./plan.ts";
+import type { Affected } from "./planner/affected.ts";
 import { lockedHashes, parseLock, requireLock } from "./planner/lock.ts";
 import type { Finding, LimitSetting, Status } from "./report.ts";
 import type { BackfillState } from "./states.ts";
@@ -42,6 +43,7 @@ import type { Context } from "./usecases/context.ts";
 import { doctor } from "./usecases/doctor.ts";
 import { fleetSample } from "./usecases/fleet.ts";
 import { type LimitInput, limits, setLimit } from "./usecases/limit.ts";
+import { type ImpactInput, impact } from "./usecases/impact.ts";
 import { openBackfill, type PlanInput, plan, preview } from "./usecases/plan.ts";
 import { type PartReadiness, readiness } from "./usecases/readiness.ts";
 import { list } from "./usecases/status.ts";
@@ -240,6 +242,12 @@ export class Acting {
   }
 
   /** A stored backfill. Throws `not_found`. */
+  /** What a change of a dataset would reach; plans nothing. */
+  async impact(input: ImpactInput): Promise<Affected> {
+    authorize(this.#context.actor, "plan.preview");
+    return impact(this.#context, input);
+  }
+
   async backfill(id: string): Promise<Backfill> {
     authorize(this.#context.actor, "backfill.read");
     const found = await openBackfill(this.#context, id);

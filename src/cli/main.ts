@@ -10,6 +10,7 @@ import { describeError, exitCodeOf, exitCodes } from "./exit.ts";
 import { addExplain } from "./explain.ts";
 import { addGraph } from "./graph.ts";
 import { addInit } from "./init.ts";
+import { addImpact } from "./impact.ts";
 import { addLimit } from "./limit.ts";
 import { addMigrate } from "./migrate.ts";
 import { outliveReaders } from "./output.ts";
@@ -41,6 +42,7 @@ function createProgram(): Command {
     addDoctor,
     addGraph,
     addPlan,
+    addImpact,
     addExplain,
     addRun,
     addStatus,

@@ -1,24 +1,35 @@
 /** `rederive plan`: what would be recomputed, and why. Stores the plan, so that it can be reviewed and run. */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
+import type { Catalog } from "../catalog/catalog.ts";
 import { resolveSettings } from "../config.ts";
 import { RederiveError } from "../errors.ts";
-import { recomputeSteps } from "../plan.ts";
-import { explainPlan } from "../planner/explain.ts";
+import { type Plan, recomputeSteps } from "../plan.ts";
+import { explainPlan, type Paint, type Tone } from "../planner/explain.ts";
+import { planMarkdown } from "../planner/markdown.ts";
 import { stepsReport } from "../planner/report.ts";
 import type { PlanInput } from "../usecases/plan.ts";
 import { exitCodes } from "./exit.ts";
 import { loadConfig } from "./load-config.ts";
 import { lockNote, writeLock } from "./lock.ts";
 import { type CommonOptions, type Opened, withRederive } from "./open.ts";
-import { createOutput } from "./output.ts";
+import { colors, createOutput } from "./output.ts";
+import { partitionOptions, windowOptions } from "./request.ts";
 
-export interface PlanOptions extends CommonOptions {
+export interface PlanOptions extends CommonOptions, FormatOptions {
   readonly from?: string;
   readonly to?: string;
   readonly partitions?: string;
   readonly reason?: string;
   readonly check?: boolean;
   readonly updateLock?: boolean;
+  readonly forwardOnly?: string;
+  readonly order?: "newest" | "oldest";
+  readonly deadline?: string;
+  readonly continue?: string;
+}
+
+export interface FormatOptions {
+  readonly format?: "text" | "markdown";
 }
 
 export function addPlan(program: Command): void {
@@ -29,6 +40,11 @@ export function addPlan(program: Command): void {
     .option("--from <time>", "first partition of the request (inclusive)")
     .option("--to <time>", "end of the request (exclusive)")
     .option("--partitions <labels>", "partitions instead of a window, comma-separated")
+    .option("--forward-only <date>", "changed definitions hold from this date on; what begins earlier stays as it is")
+    .addOption(new Option("--order <which>", "which partitions go first").choices(["oldest", "newest"]))
+    .option("--deadline <time>", "when it should be done, with its offset; the plan says whether it can be met")
+    .option("--continue <backfill>", "take the place of a backfill, and take over what it has computed and verified")
+    .addOption(new Option("--format <format>", "markdown is made for pull requests").choices(["text", "markdown"]))
     .option("--reason <text>", "why; it is part of the plan and of the audit trail")
     .option("--check", "store nothing; exit 6 when something would be recomputed")
     .option("--update-lock", "only write rederive.lock.json, the hashes of map functions; needs no database")
@@ -50,40 +66,58 @@ async function updateLock(options: PlanOptions): Promise<void> {
 async function planCommand(datasets: readonly string[], options: PlanOptions): Promise<void> {
   const input = planInputOf(datasets, options);
   const work = async ({ acting, rederive, output }: Opened): Promise<void> => {
+    const { catalog } = rederive;
     if (options.check === true) {
       const plan = await acting.preview(input);
-      output.data(stepsReport(rederive.catalog, plan, { backfill: null, state: "preview" }));
-      for (const line of explainPlan(rederive.catalog, plan)) output.text(line);
+      output.data(stepsReport(catalog, plan, { backfill: null, state: "preview" }));
+      for (const line of planLines(catalog, plan, null, options)) output.text(line);
       if (recomputeSteps(plan.decision).length > 0) process.exitCode = exitCodes.workToDo;
       return;
     }
-    const backfill = await acting.plan(input);
-    output.data(stepsReport(rederive.catalog, backfill.plan, { backfill: backfill.id, state: "planned" }));
-    for (const line of explainPlan(rederive.catalog, backfill.plan)) output.text(line);
+    const { id, plan } = await acting.plan(input);
+    output.data(stepsReport(catalog, plan, { backfill: id, state: "planned" }));
+    for (const line of planLines(catalog, plan, id, options)) output.text(line);
+    if (options.format === "markdown") return;
     output.text("");
-    output.text(`stored as ${backfill.id}; run it with: rederive run ${backfill.id}`);
+    output.text(`stored as ${id}; run it with: rederive run ${id}`);
   };
   await withRederive(options, work, { lock: options.check === true ? "compare" : "refresh" });
 }
+
+/** A plan as text for people, in the format that they asked for. */
+export function planLines(catalog: Catalog, plan: Plan, backfill: string | null, options: FormatOptions): string[] {
+  if (options.format === "markdown") return [planMarkdown(catalog, plan, backfill).trimEnd()];
+  return explainPlan(catalog, plan, paint);
+}
+
+const paints: Readonly<Record<Tone, (text: string) => string>> = {
+  strong: colors.bold,
+  recompute: colors.yellow,
+  reuse: colors.green,
+  skip: colors.dim,
+  quiet: colors.dim,
+  warning: colors.red,
+};
+
+const paint: Paint = (tone, text) => paints[tone](text);
 
 /** Options and arguments as a request. */
 export function planInputOf(datasets: readonly string[], options: PlanOptions): PlanInput {
   const reason = options.reason ?? (options.check === true ? "check" : undefined);
   if (reason === undefined) throw new RederiveError("usage", 'say why: --reason "refunds were ignored"');
-  if ((options.from === undefined) !== (options.to === undefined)) {
-    throw new RederiveError("usage", "a window needs both --from and --to; --to is exclusive");
-  }
-  if (datasets.length === 0 && (options.from !== undefined || options.partitions !== undefined)) {
+  const part = { ...windowOptions(options), ...partitionOptions(options) };
+  if (datasets.length === 0 && Object.keys(part).length > 0) {
     throw new RederiveError("usage", "a window or partitions need at least one dataset");
   }
   return {
     reason,
-    ...(datasets.length === 0 ? { changes: true } : { datasets: [...datasets] }),
-    ...(options.from === undefined || options.to === undefined
-      ? {}
-      : { window: { from: options.from, to: options.to } }),
-    ...(options.partitions === undefined
-      ? {}
-      : { partitions: options.partitions.split(",").map((label) => label.trim()) }),
+    ...(datasets.length === 0
+      ? { changes: true }
+      : { datasets: [...datasets], ...(options.forwardOnly === undefined ? {} : { changes: true }) }),
+    ...part,
+    ...(options.forwardOnly === undefined ? {} : { forwardFrom: options.forwardOnly }),
+    ...(options.order === undefined ? {} : { order: options.order }),
+    ...(options.deadline === undefined ? {} : { deadline: options.deadline }),
+    ...(options.continue === undefined ? {} : { continues: options.continue }),
   };
 }

@@ -41,6 +41,8 @@ export interface ChangedBy {
   /** Live partitions whose inputs have other content than they were computed from. */
   readonly inputsChanged: PartitionMap;
   readonly forwardFrom: string | undefined;
+  /** It was cut otherwise when it was computed, so none of its partitions is live under its number of now. */
+  readonly recut: boolean;
 }
 
 /**
@@ -53,10 +55,14 @@ export function ownChanges(derived: Derived, by: ChangedBy): OwnChanges {
   const extent = of(by.extents, derived.name);
   const outdated = contents.filter((content) => content.fingerprint !== by.fingerprint);
   const changed = intersect(extent, union(...outdated.map((content) => content.partitions)));
+  const neverComputed = subtract(extent, union(...contents.map((content) => content.partitions)));
+  if (by.recut) {
+    return { definitionChanged: extent, neverComputed: noRanges, inputsChanged: noRanges, beforeForward: noRanges };
+  }
   const beforeForward = by.forwardFrom === undefined ? noRanges : beforeDate(derived, changed, by.forwardFrom);
   return {
     definitionChanged: subtract(changed, beforeForward),
-    neverComputed: subtract(extent, union(...contents.map((content) => content.partitions))),
+    neverComputed,
     inputsChanged: intersect(extent, of(by.inputsChanged, derived.name)),
     beforeForward,
   };

@@ -1,14 +1,17 @@
 /**
  * A plan in words. Pure: lines of text from values.
  *
- * The tree is the topological order of the plan: upstreams first, each dataset under the deepest one that it reads.
+ * What changed, then the tree in the topological order of the plan: upstreams first, each dataset under the deepest one
+ * that it reads; then what it is expected to cost, what holds however the run goes, and warnings.
  */
 import type { Catalog } from "../catalog/catalog.ts";
-import { isEmpty } from "../catalog/ranges.ts";
-import type { Plan, PlanRequest, Step } from "../plan.ts";
+import { isEmpty, size } from "../catalog/ranges.ts";
+import type { DatasetChange, Decision, Forecast, Plan, PlanRequest, RecomputeStep, Step } from "../plan.ts";
 import { recomputeSteps } from "../plan.ts";
 import { derivedInputs } from "./impact.ts";
 import { count, countPartitions, labelRanges } from "./labels.ts";
+import { listOf } from "./reasons.ts";
+import { causeOf } from "./report.ts";
 
 export type Tone = "strong" | "recompute" | "reuse" | "skip" | "quiet" | "warning";
 
@@ -25,14 +28,35 @@ export function explainPlan(catalog: Catalog, plan: Plan, paint: Paint = plain):
     `${paint("strong", "Plan")} ${plan.hash.slice(0, 12)}  ${requestText(decision.request)}`,
     paint("quiet", `  because: ${decision.requestReason}`),
     "",
-    ...decision.steps.flatMap((step) => stepLines(catalog, step, depthOf(catalog, plan, step.dataset), paint)),
+    ...section("Changed definitions", decision.changes.map(changeText)),
+    ...decision.steps.flatMap((step) => stepLines(catalog, plan, step, paint)),
     "",
-    nothing ? "Nothing to do." : `${count(forecast.tasks, "task")}${forecastText(forecast.seconds)}`,
+    ...section("To be validated anew, with: rederive check --stale", validationTexts(catalog, decision)),
+    nothing ? "Nothing to do." : forecastText(forecast),
+    ...deadlineLines(forecast),
+    ...(nothing ? [] : guaranteeTexts(decision).map((line) => paint("quiet", line))),
     ...forecast.warnings.map((warning) => `${paint("warning", "warning:")} ${warning}`),
   ];
 }
 
-function requestText(request: PlanRequest): string {
+function section(title: string, lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : [title, ...lines.map((line) => `  ${line}`), ""];
+}
+
+/** What was asked for, in a few words. */
+export function requestText(request: PlanRequest): string {
+  const what = subjectOf(request);
+  const forward = request.kind === "changes" && request.forwardFrom !== undefined;
+  const parts = [
+    what,
+    ...(forward ? [`from ${request.forwardFrom} on`] : []),
+    ...(request.order === "newest" ? ["newest first"] : []),
+    ...(request.continues === undefined ? [] : [`in place of ${request.continues}`]),
+  ];
+  return parts.join(", ");
+}
+
+function subjectOf(request: PlanRequest): string {
   if (request.datasets === undefined) return "everything that is out of date";
   const names = request.datasets.join(", ");
   if (request.kind === "changes") return `what is out of date in ${names}`;
@@ -40,19 +64,46 @@ function requestText(request: PlanRequest): string {
   return request.partitions === undefined ? `all of ${names}` : `${countPartitions(request.partitions)} of ${names}`;
 }
 
-function stepLines(catalog: Catalog, step: Step, depth: number, paint: Paint): string[] {
-  const indent = "  ".repeat(depth + 1);
+const categoryNames = { breaking: "breaking", non_breaking: "non-breaking", metadata: "metadata only" } as const;
+
+/** `airport_day: non-breaking, late_flights added (statement, the owned columns)`. */
+export function changeText({ dataset, category, aspects, columns, because }: DatasetChange): string {
+  const kinds = (["added", "dropped", "changed"] as const).flatMap((kind) => {
+    const names = columns?.[kind] ?? [];
+    return names.length === 0 ? [] : [`${listOf(names)} ${kind}`];
+  });
+  const what = kinds.length === 0 ? "" : `, ${kinds.join(", ")}`;
+  return `${dataset}: ${categoryNames[category]}${what} (${aspects.join(", ")})${because === undefined ? "" : `; ${because}`}`;
+}
+
+function stepLines(catalog: Catalog, plan: Plan, step: Step, paint: Paint): string[] {
+  const indent = "  ".repeat(depthOf(catalog, plan, step.dataset) + 1);
   const head = `${indent}${paint(step.action, step.action.padEnd(9))} ${paint("strong", step.dataset)}`;
   const scheme = catalog.datasets.get(step.dataset)?.partitions;
   const where = scheme === undefined || isEmpty(step.partitions) ? "" : `  ${labelRanges(scheme, step.partitions)}`;
-  const lines = [`${head}${where}`, paint("quiet", `${indent}          ${step.reason}`)];
+  const lines = [
+    `${head}${where}${step.action === "recompute" ? paint("quiet", `  ${costText(plan.forecast, step)}`) : ""}`,
+    paint("quiet", `${indent}          ${step.reason}`),
+  ];
   // Where the causes differ from partition to partition, each is shown with its own.
-  if (step.action !== "recompute" || scheme === undefined || step.why.length < 2) return lines;
+  if (step.action === "skip" || scheme === undefined || step.why.length < 2) return lines;
   const causes = step.why.map((entry) => {
     const because = entry.because === undefined ? "" : ` ${entry.because}`;
     return paint("quiet", `${indent}          - ${entry.code}${because}: ${labelRanges(scheme, entry.partitions)}`);
   });
   return [...lines, ...causes];
+}
+
+/** `[indirect, 31 tasks, about 2 min of work]`. */
+function costText(forecast: Forecast, step: RecomputeStep): string {
+  const seconds = forecast.datasets.find(({ dataset }) => dataset === step.dataset)?.seconds;
+  const parts = [
+    causeOf(step) ?? "",
+    count(size(step.partitions), "task"),
+    ...(isEmpty(step.adopted) ? [] : [`${countPartitions(step.adopted)} taken over`]),
+    ...(seconds === undefined ? [] : [`about ${durationText(seconds)} of work`]),
+  ];
+  return `[${parts.join(", ")}]`;
 }
 
 /** How many steps of the plan lie above a dataset, on the longest way. */
@@ -69,8 +120,42 @@ function depthOf(catalog: Catalog, plan: Plan, name: string): number {
   return depths.get(name) ?? 0;
 }
 
-function forecastText(seconds: number | undefined): string {
-  return seconds === undefined ? "" : `, about ${durationText(seconds)}`;
+/** `airport_day: 2001-01-01 to 2001-01-31 (31), for unique(day) and delay in range`. */
+export function validationTexts(catalog: Catalog, { validation }: Decision): string[] {
+  return validation.map(({ dataset, partitions, checks }) => {
+    const scheme = catalog.datasets.get(dataset)?.partitions;
+    const where = scheme === undefined ? countPartitions(partitions) : labelRanges(scheme, partitions);
+    return `${dataset}: ${where}, for ${listOf(checks)}`;
+  });
+}
+
+/** `63 tasks, about 63 s (32 s to 2 min); 31 of them end early where what they read comes out as it was`. */
+export function forecastText({ tasks, seconds, interval, prunable, adopted }: Forecast): string {
+  const time = seconds === undefined ? "" : `, about ${durationText(seconds)}`;
+  const range = interval === undefined ? "" : ` (${durationText(interval.low)} to ${durationText(interval.high)})`;
+  const early =
+    prunable === 0 ? "" : `; ${count(prunable, "task")} will end early if what they read comes out as it was`;
+  const taken = adopted === 0 ? "" : `; ${count(adopted, "task")} only take over rows that were verified before`;
+  return `${count(tasks, "task")}${time}${range}${early}${taken}`;
+}
+
+const verdicts = {
+  met: "it can be met",
+  at_risk: "it may be missed; start soon, raise the concurrency, or ask for less",
+  missed: "it cannot be met; raise the concurrency, ask for less, or move it",
+  unknown: "nothing like this has run before, so nobody can tell whether it can be met",
+} as const;
+
+function deadlineLines({ deadline }: Forecast): string[] {
+  return deadline === undefined ? [] : [`Deadline ${deadline.at}: ${verdicts[deadline.verdict]}.`];
+}
+
+/** What holds however the run goes, one sentence each. */
+export function guaranteeTexts({ guarantees }: Decision): string[] {
+  return [
+    "Each task reads its sources and live inputs in one snapshot, taken when it starts; live tables stay untouched until the promotion.",
+    `The promotion of all datasets is ${guarantees.promotion}; it can be rolled back ${guarantees.rollback}.`,
+  ];
 }
 
 /** `40 s`, `12 min`, `3 h 20 min`. */

@@ -112,6 +112,7 @@ function decisionOf(scope: Scope, impact: Impact, known: KnownSpread): Omit<Deci
     changes: derived.flatMap(({ name }) => changes.get(name) ?? []),
     steps,
     unchanged,
+    retired: [...scope.retired].map(([dataset, partitions]) => ({ dataset, partitions })),
     validation: derived.flatMap((each) =>
       staleValidation(input, each, fingerprintsOf(input, each), of(impact.recompute, each.name)),
     ),

@@ -1,13 +1,14 @@
 /** A plan as `plan --json` prints it: labels instead of ordinals. Pure. */
 import type { Catalog } from "../catalog/catalog.ts";
-import type { Plan, Step } from "../plan.ts";
+import type { Ranges } from "../catalog/ranges.ts";
+import type { DatasetChange, Decision, Forecast, Plan, Step } from "../plan.ts";
 import type { BackfillState } from "../states.ts";
 import { windowsOf } from "./labels.ts";
 
 /** A preview is not stored. */
 export type PlanState = BackfillState | "preview";
 
-/** What `plan --json` prints. */
+/** What `plan --json` prints. Partitions are labels, one text a range: `2001-01-01 to 2001-01-31`, both ends inside. */
 export interface StepsReport {
   /** Null for a preview, which is not stored. */
   readonly backfill: string | null;
@@ -15,13 +16,24 @@ export interface StepsReport {
   readonly state: PlanState;
   readonly steps: readonly StepReport[];
   readonly tasks: number;
+  /** Definitions that changed by themselves. */
+  readonly changes: readonly DatasetChange[];
+  /** What was validated with other checks than the catalog has now. */
+  readonly validation: readonly {
+    readonly dataset: string;
+    readonly partitions: readonly string[];
+    readonly checks: readonly string[];
+  }[];
+  readonly guarantees: Decision["guarantees"];
+  readonly forecast: Forecast;
 }
 
 export interface StepReport {
   readonly dataset: string;
   readonly action: Step["action"];
+  /** `direct`: because of itself or the request. `indirect`: only because of what it reads. Null where nothing is done. */
+  readonly cause: "direct" | "indirect" | null;
   readonly reason: string;
-  /** Labels, one text a range: `2001-01-01 to 2001-01-31`, both ends inside. */
   readonly partitions: readonly string[];
 }
 
@@ -30,9 +42,36 @@ export function stepsReport(
   plan: Plan,
   stored: { readonly backfill: string | null; readonly state: PlanState },
 ): StepsReport {
-  const steps = plan.decision.steps.map(({ dataset, action, reason, partitions }) => {
+  const { decision, forecast } = plan;
+  const windows = (dataset: string, partitions: Ranges): string[] => {
     const scheme = catalog.datasets.get(dataset)?.partitions;
-    return { dataset, action, reason, partitions: scheme === undefined ? [] : windowsOf(scheme, partitions) };
-  });
-  return { backfill: stored.backfill, planHash: plan.hash, state: stored.state, steps, tasks: plan.forecast.tasks };
+    return scheme === undefined ? [] : windowsOf(scheme, partitions);
+  };
+  return {
+    backfill: stored.backfill,
+    planHash: plan.hash,
+    state: stored.state,
+    steps: decision.steps.map((step) => ({
+      dataset: step.dataset,
+      action: step.action,
+      cause: causeOf(step),
+      reason: step.reason,
+      partitions: windows(step.dataset, step.partitions),
+    })),
+    tasks: forecast.tasks,
+    changes: decision.changes,
+    validation: decision.validation.map(({ dataset, partitions, checks }) => ({
+      dataset,
+      partitions: windows(dataset, partitions),
+      checks,
+    })),
+    guarantees: decision.guarantees,
+    forecast,
+  };
+}
+
+/** Whether a step is there because of the dataset itself, or only because of what it reads. */
+export function causeOf(step: Step): StepReport["cause"] {
+  if (step.action !== "recompute") return null;
+  return step.why.every(({ code }) => code === "upstream_recomputed") ? "indirect" : "direct";
 }

@@ -4,7 +4,7 @@ import { type Ranges, subtract, union } from "../catalog/ranges.ts";
 import { RederiveError } from "../errors.ts";
 import type { DatasetChange, PlanRequest } from "../plan.ts";
 import { changeOf } from "./categories.ts";
-import { livePartitions, type OwnChanges, ownChanges } from "./changes.ts";
+import { type LiveContent, livePartitions, type OwnChanges, ownChanges } from "./changes.ts";
 import { derivedInOrder, extentsOf, hasHome, mergeMaps, type PartitionMap } from "./impact.ts";
 import type { Fingerprints, PlannerInput } from "./input.ts";
 import { requireDerived } from "./refuse.ts";
@@ -19,12 +19,15 @@ export interface Scope {
   readonly own: ReadonlyMap<string, OwnChanges>;
   /** Definitions that changed, by dataset. */
   readonly changes: ReadonlyMap<string, DatasetChange>;
+  /** Live partitions by the numbers of another partitioning. */
+  readonly retired: PartitionMap;
   /** The request as ranges; empty when it asks for changes. */
   readonly requested: PartitionMap;
 }
 
-export function scopeOf(input: PlannerInput, request: PlanRequest): Scope {
-  const { catalog } = input;
+export function scopeOf(given: PlannerInput, request: PlanRequest): Scope {
+  const { catalog } = given;
+  const { retired, input } = withoutRetired(given);
   const live = livePartitions(input.live);
   const asked = askedFor(catalog, request, input.maxTasks ?? defaultMaxTasks);
   // Where no input says which partitions a dataset has, asking for one makes it exist.
@@ -36,13 +39,42 @@ export function scopeOf(input: PlannerInput, request: PlanRequest): Scope {
   const changes = new Map<string, DatasetChange>();
   for (const derived of derivedInOrder(catalog)) {
     const now = fingerprintsOf(input, derived);
-    const by = { fingerprint: now.fingerprint, live: input.live, extents, inputsChanged, forwardFrom };
+    const by = {
+      fingerprint: now.fingerprint,
+      live: input.live,
+      extents,
+      inputsChanged,
+      forwardFrom,
+      recut: retired.has(derived.name),
+    };
     own.set(derived.name, ownChanges(derived, by));
-    const change = changeOf(input, derived, now);
+    const change = changeOf(given, derived, now);
     if (change !== undefined) changes.set(derived.name, change);
   }
   const requested = requestedOf(catalog, request, asked, extents);
-  return { input, request, live, extents, own, changes, requested };
+  return { input, request, live, extents, own, changes, retired, requested };
+}
+
+/**
+ * Content that was computed under another partitioning is live, but under numbers that mean other partitions now: for
+ * planning it is not there, and its pointers are forgotten on promotion.
+ */
+function withoutRetired(input: PlannerInput): { input: PlannerInput; retired: PartitionMap } {
+  const live = new Map(input.live);
+  const retired = new Map<string, Ranges>();
+  for (const derived of derivedInOrder(input.catalog)) {
+    const contents = live.get(derived.name) ?? [];
+    const cut = fingerprintsOf(input, derived).shape?.aspects["partitions"];
+    const cutThen = ({ fingerprint }: LiveContent) => input.shapes?.get(fingerprint)?.aspects["partitions"] ?? cut;
+    const others = contents.filter((content) => cutThen(content) !== cut);
+    if (others.length === 0) continue;
+    retired.set(derived.name, union(...others.map((content) => content.partitions)));
+    live.set(
+      derived.name,
+      contents.filter((content) => cutThen(content) === cut),
+    );
+  }
+  return { input: { ...input, live }, retired };
 }
 
 export function ownOf({ own }: Scope, derived: Derived): OwnChanges {

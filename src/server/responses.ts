@@ -238,6 +238,7 @@ export const plan: z.ZodType<Plan> = z
           because: z.enum(["unread_change", "same_content", "before_forward"]),
         }),
       ),
+      retired: z.array(z.object({ dataset: z.string(), partitions: ranges })),
       validation: z.array(z.object({ dataset: z.string(), partitions: ranges, checks: names })),
       guarantees: z.object({
         sources: z.literal("one snapshot a task"),

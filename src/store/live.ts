@@ -70,12 +70,37 @@ export async function publishUnchanged(
 }
 
 /**
+ * Forgets the pointers that the plan retires: the dataset is cut otherwise now, so their numbers mean other partitions.
+ * A number that the new cut has as well points at the new content already.
+ */
+async function forgetRetired(tx: Tx, backfill: string): Promise<void> {
+  const retired = `retired as (
+    select l.* from rederive.backfill b
+    cross join lateral jsonb_to_recordset(b.decision::jsonb -> 'retired') as r (dataset text, partitions jsonb)
+    cross join lateral jsonb_array_elements(r.partitions) part
+    join rederive.live l on l.dataset = r.dataset and l.partition >= (part ->> 0)::int8 and l.partition < (part ->> 1)::int8
+    where b.id = $1::text and l.backfill <> b.id)`;
+  await tx.query(
+    `with ${retired}
+     insert into rederive.live_before (backfill, dataset, partition, prior)
+     select $1::text, dataset, partition, to_jsonb(retired) from retired on conflict do nothing`,
+    [backfill],
+  );
+  await tx.query(
+    `with ${retired}
+     delete from rederive.live l using retired r where l.dataset = r.dataset and l.partition = r.partition`,
+    [backfill],
+  );
+}
+
+/**
  * Writes down what each partition that this backfill published was computed from, with a digest of that content, and the
  * metadata that it was validated with. Comes after all pointers have moved: what was recomputed beside it is live by
  * then, and what was read live is as it was, because reservations last until here. Partitions with equal reads (all of
  * an input) share one digest.
  */
 export async function recordReads(tx: Tx, backfill: string): Promise<void> {
+  await forgetRetired(tx, backfill);
   await tx.query(
     `with published as materialized (
        select b.dataset, b.partition, l.stamp

@@ -321,6 +321,7 @@ function decisionOf(steps: readonly RecomputeStep[]): Decision {
     changes: [],
     steps,
     unchanged: [],
+    retired: [],
     validation: [],
     guarantees: {
       sources: "one snapshot a task",

@@ -1,9 +1,12 @@
 /** Plans and catalogs as people and programs read them. */
 import { describe, expect, it } from "vitest";
 import type { Ranges } from "../../src/catalog/ranges.ts";
+import { affectedBy, affectedText } from "../../src/planner/affected.ts";
 import { durationText, explainPlan } from "../../src/planner/explain.ts";
 import { graphJson, graphMermaid, graphText } from "../../src/planner/graph.ts";
+import { planMarkdown } from "../../src/planner/markdown.ts";
 import { stepsReport } from "../../src/planner/report.ts";
+import { graphSvg } from "../../src/planner/svg.ts";
 import { aCatalog, anInput, day0, planBackfill } from "./support.ts";
 
 const catalog = aCatalog([
@@ -36,18 +39,20 @@ describe("explainPlan", () => {
       "",
       "  reuse     facts  2001-01-01 to 2001-01-31 (31)",
       "            up to date; read as it is",
-      "    recompute by_day  2001-01-01 to 2001-01-31 (31)",
+      "    recompute by_day  2001-01-01 to 2001-01-31 (31)  [direct, 31 tasks, about 31 s of work]",
       "              there is no live content yet",
-      "      recompute by_month  2001-01",
+      "      recompute by_month  2001-01  [direct, 1 task, about 1 s of work]",
       "                there is no live content yet; by_day is recomputed upstream",
       "                - never_computed: 2001-01",
       "                - upstream_recomputed by_day: 2001-01",
-      "      recompute trend  2001-01-01 to 2001-01-31 (31)",
+      "      recompute trend  2001-01-01 to 2001-01-31 (31)  [direct, 31 tasks, about 31 s of work]",
       "                there is no live content yet; by_day is recomputed upstream",
       "                - never_computed: 2001-01-01 to 2001-01-31 (31)",
       "                - upstream_recomputed by_day: 2001-01-01 to 2001-01-31 (31)",
       "",
-      "63 tasks, about 63 s",
+      "63 tasks, about 63 s (32 s to 2 min)",
+      "Each task reads its sources and live inputs in one snapshot, taken when it starts; live tables stay untouched until the promotion.",
+      "The promotion of all datasets is one transaction; it can be rolled back until finalized.",
       "warning: facts are big",
     ]);
   });
@@ -71,18 +76,76 @@ describe("explainPlan", () => {
 describe("stepsReport", () => {
   it("has labels instead of ordinals", () => {
     const report = stepsReport(catalog, plan, { backfill: "bf_1", state: "planned" });
-    expect(Object.keys(report)).toEqual(["backfill", "planHash", "state", "steps", "tasks"]);
+    expect(Object.keys(report).slice(0, 5)).toEqual(["backfill", "planHash", "state", "steps", "tasks"]);
     expect(report).toMatchObject({ backfill: "bf_1", planHash: plan.hash, state: "planned", tasks: 63 });
     expect(report.steps[2]).toEqual({
       dataset: "by_month",
       action: "recompute",
+      cause: "direct",
       reason: "there is no live content yet; by_day is recomputed upstream",
       partitions: ["2001-01"],
     });
   });
 });
 
+describe("planMarkdown", () => {
+  it("is a table for a pull request, with everything escaped", () => {
+    const requestReason = "a | b <script>";
+    const risky = planBackfill(anInput(catalog, { extents: new Map([["flights", january]]), requestReason }));
+    const text = planMarkdown(catalog, risky, "bf_1");
+    expect(text).toContain(
+      "| **recompute** | `by_month` | direct | 2001-01 | 1 | there is no live content yet; by_day is recomputed upstream |",
+    );
+    expect(text).toContain("**125 tasks**".replace("125", String(risky.forecast.tasks)));
+    expect(text).toContain("Run it with `rederive run bf_1`.");
+    expect(text).not.toContain("<script>");
+  });
+
+  it("says when there is nothing to do", () => {
+    const live = new Map(
+      ["facts", "by_day", "trend"].map((name) => [name, [{ fingerprint: `now:${name}`, partitions: january }]]),
+    );
+    live.set("by_month", [{ fingerprint: "now:by_month", partitions: [[372, 373]] }]);
+    const nothing = planBackfill(anInput(catalog, { extents: new Map([["flights", january]]), live }));
+    expect(planMarkdown(catalog, nothing, null)).toContain("**Nothing to do.**");
+    expect(explainPlan(catalog, nothing)).toContain("Nothing to do.");
+  });
+});
+
+describe("affectedBy", () => {
+  const extents = new Map<string, Ranges>([
+    ...["flights", "facts", "by_day", "trend"].map((name) => [name, january] as const),
+    ["by_month", [[372, 373]]],
+  ]);
+
+  it("follows a change downstream to people, telling direct from indirect", () => {
+    const window = { from: "2001-01-30", to: "2001-01-31" };
+    const affected = affectedBy(catalog, { dataset: "facts", window }, extents);
+    expect(affected.downstream.map(({ dataset, reach, partitions }) => [dataset, reach, partitions])).toEqual([
+      ["by_day", "direct", ["2001-01-30"]],
+      ["by_month", "indirect", ["2001-01"]],
+      ["trend", "direct", ["2001-01-30 to 2001-01-31"]],
+    ]);
+    expect(affected.exposures).toEqual([{ name: "by_month-users", criticality: "critical", reads: ["by_month"] }]);
+    expect(affectedText(affected).at(-1)).toBe("4 tasks in 3 datasets, 1 exposure");
+  });
+
+  it("begins at a source, too, and refuses what is not there", () => {
+    expect(affectedBy(catalog, { dataset: "flights" }, extents).downstream).toHaveLength(4);
+    expect(() => affectedBy(catalog, { dataset: "fcats" }, extents)).toThrow(/did you mean "facts"/);
+  });
+});
+
 describe("the graph", () => {
+  it("is a picture without text that could be markup", () => {
+    const svg = graphSvg(catalog);
+    expect(svg).toMatch(/^<svg xmlns="http:\/\/www.w3.org\/2000\/svg"/);
+    expect(svg.match(/<rect /g)).toHaveLength(6);
+    expect(svg.match(/<path /g)).toHaveLength(6);
+    expect(svg).toContain("lookback 6");
+    expect(svg.match(/<(?!\/?(?:svg|title|g|rect|text|path)[ >])/g)).toBeNull();
+  });
+
   it("is a tree from the sources down", () => {
     expect(graphText(catalog).split("\n")).toEqual([
       "flights  daily(day, UTC)",

@@ -191,6 +191,7 @@ export function aPlan(): Plan {
       changes: [],
       steps: [step],
       unchanged: [],
+      retired: [],
       validation: [],
       guarantees: {
         sources: "one snapshot a task",

@@ -1,0 +1,54 @@
+/** A plan as Markdown, for the description or a comment of a pull request. Pure. */
+import type { Catalog } from "../catalog/catalog.ts";
+import { size } from "../catalog/ranges.ts";
+import type { Plan } from "../plan.ts";
+import { recomputeSteps } from "../plan.ts";
+import { changeText, forecastText, guaranteeTexts, requestText, validationTexts } from "./explain.ts";
+import { labelRanges } from "./labels.ts";
+import { causeOf } from "./report.ts";
+
+export function planMarkdown(catalog: Catalog, plan: Plan, backfill: string | null): string {
+  const { decision, forecast } = plan;
+  const nothing = recomputeSteps(decision).length === 0;
+  const rows = decision.steps.map((step) => {
+    const scheme = catalog.datasets.get(step.dataset)?.partitions;
+    const where = scheme === undefined || step.partitions.length === 0 ? "" : labelRanges(scheme, step.partitions);
+    const tasks = step.action === "recompute" ? size(step.partitions).toLocaleString("en-US") : "";
+    return [bold(step.action), `\`${step.dataset}\``, causeOf(step) ?? "", where, tasks, step.reason];
+  });
+  const lines = [
+    `### Recomputation plan \`${plan.hash.slice(0, 12)}\``,
+    "",
+    escaped(`${requestText(decision.request)}; ${decision.requestReason}`),
+    "",
+    ...list("Changed definitions", decision.changes.map(changeText)),
+    "| action | dataset | cause | partitions | tasks | why |",
+    "| --- | --- | --- | --- | ---: | --- |",
+    ...rows.map((row) => `| ${row.map(cell).join(" | ")} |`),
+    "",
+    nothing ? "**Nothing to do.**" : `**${forecastText(forecast)}**`,
+    "",
+    ...list("To be validated anew (`rederive check --stale`)", validationTexts(catalog, decision)),
+    ...list("Warnings", forecast.warnings),
+    ...(nothing ? [] : list("Guarantees", guaranteeTexts(decision))),
+    ...(backfill === null ? [] : [`Run it with \`rederive run ${backfill}\`.`]),
+  ];
+  return `${lines.join("\n").trimEnd()}\n`;
+}
+
+function list(title: string, lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : [`**${title}**`, "", ...lines.map((line) => `- ${escaped(line)}`), ""];
+}
+
+function bold(action: string): string {
+  return action === "recompute" ? `**${action}**` : action;
+}
+
+/** A bar would end the cell, a line break the row. */
+function cell(text: string): string {
+  return escaped(text).replaceAll("|", "\\|");
+}
+
+function escaped(text: string): string {
+  return text.replace(/\s*\n\s*/g, " ").replaceAll("<", "&lt;");
+}
