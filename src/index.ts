@@ -77,5 +77,4 @@ export type {
 } from "./report.ts";
 export type { BackfillState, TaskState } from "./states.ts";
 export type { PlanInput } from "./usecases/plan.ts";
-export type { CheckInput } from "./usecases/check.ts";
 export type { ImpactInput } from "./usecases/impact.ts";
