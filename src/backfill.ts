@@ -1,7 +1,8 @@
 /** The handle of one stored plan: one method a use case, for one actor. */
 import { authorize } from "./governance/roles.ts";
 import type { Plan } from "./plan.ts";
-import type { Diff, MergeReport, Status } from "./report.ts";
+import type { CheckReport, Diff, MergeReport, Status } from "./report.ts";
+import { type CheckInput, check } from "./usecases/check.ts";
 import type { Context } from "./usecases/context.ts";
 import { cancel, pause, type Reasoned, type RetryInput, resume, retry } from "./usecases/control.ts";
 import { type DiffOptions, diff, promote, type RollbackInput, rollback } from "./usecases/publish.ts";
@@ -63,6 +64,12 @@ export class Backfill {
   async diff(options: DiffOptions = {}): Promise<Diff> {
     authorize(this.#context.actor, "backfill.diff");
     return diff(this.#context, this.id, options);
+  }
+
+  /** Asks the checks again of what is computed so far. A failed one of severity error holds its dataset. */
+  async check(options: Omit<CheckInput, "backfill"> = {}): Promise<CheckReport> {
+    authorize(this.#context.actor, "check.run");
+    return check(this.#context, { ...options, backfill: this.id });
   }
 
   /** Makes the candidates live, all datasets in one transaction. */

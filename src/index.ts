@@ -61,7 +61,9 @@ export type { Affected, AffectedDataset } from "./planner/affected.ts";
 export { Acting, createRederive, Rederive, type RederiveOptions } from "./rederive.ts";
 export type {
   CheckEvidence,
+  CheckedDataset,
   CheckOutcome,
+  CheckReport,
   DatasetDiff,
   DatasetStatus,
   Diff,
@@ -76,5 +78,6 @@ export type {
   Trouble,
 } from "./report.ts";
 export type { BackfillState, TaskState } from "./states.ts";
-export type { PlanInput } from "./usecases/plan.ts";
+export type { CheckInput } from "./usecases/check.ts";
 export type { ImpactInput } from "./usecases/impact.ts";
+export type { PlanInput } from "./usecases/plan.ts";

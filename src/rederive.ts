@@ -29,7 +29,7 @@ import {
 import type { Plan } from "./plan.ts";
 import type { Affected } from "./planner/affected.ts";
 import { lockedHashes, parseLock, requireLock } from "./planner/lock.ts";
-import type { Finding, LimitSetting, Status } from "./report.ts";
+import type { CheckReport, Finding, LimitSetting, Status } from "./report.ts";
 import type { BackfillState } from "./states.ts";
 import { appendAudit } from "./store/audit.ts";
 import { checkSchema, migrate } from "./store/migrate.ts";
@@ -39,11 +39,12 @@ import type { Logger } from "./telemetry/log.ts";
 import type { FleetSample } from "./telemetry/metrics.ts";
 import { tracedDatabase } from "./telemetry/sql.ts";
 import type { Database } from "./tx.ts";
+import { type CheckInput, check } from "./usecases/check.ts";
 import type { Context } from "./usecases/context.ts";
 import { doctor } from "./usecases/doctor.ts";
 import { fleetSample } from "./usecases/fleet.ts";
-import { type LimitInput, limits, setLimit } from "./usecases/limit.ts";
 import { type ImpactInput, impact } from "./usecases/impact.ts";
+import { type LimitInput, limits, setLimit } from "./usecases/limit.ts";
 import { openBackfill, type PlanInput, plan, preview } from "./usecases/plan.ts";
 import { type PartReadiness, readiness } from "./usecases/readiness.ts";
 import { list } from "./usecases/status.ts";
@@ -258,6 +259,12 @@ export class Acting {
   async backfills(options: { limit?: number; state?: BackfillState } = {}): Promise<Status[]> {
     authorize(this.#context.actor, "backfill.read");
     return list(this.#context, options);
+  }
+
+  /** Asks the checks again, of what is live or of the candidates of a backfill, without computing anything. */
+  async check(input: CheckInput = {}): Promise<CheckReport> {
+    authorize(this.#context.actor, "check.run");
+    return check(this.#context, input);
   }
 
   async limits(): Promise<LimitSetting[]> {

@@ -55,6 +55,28 @@ export interface Suspect {
   readonly from: "candidate" | "live";
 }
 
+/** What checking again found, of the candidates of one backfill or of what is live. */
+export interface CheckReport {
+  /** Null for live content. */
+  readonly backfill: string | null;
+  readonly scope: "candidates" | "live";
+  /** A check of severity error failed. */
+  readonly failed: boolean;
+  readonly datasets: readonly CheckedDataset[];
+}
+
+export interface CheckedDataset {
+  readonly dataset: string;
+  /** Partitions that were looked at. */
+  readonly checked: number;
+  /** Partitions that were left out, because these very rules were known to hold. */
+  readonly upToDate: number;
+  /** How many checks failed, counted per partition. */
+  readonly failing: number;
+  /** The first 100 of them. */
+  readonly failures: readonly CheckOutcome[];
+}
+
 export interface Status {
   readonly backfill: string;
   readonly planHash: string;

@@ -44,6 +44,7 @@ export const backfillTransitions: Readonly<Record<BackfillState, readonly Backfi
   ],
   verified: [
     "promoting", // the promotion transaction has begun its work
+    "held", // a changed rule was asked of the candidates, and they break it
     "running", // tasks went stale, or a retry was asked for
     "cancelled", // the result is not wanted
   ],

@@ -2,6 +2,7 @@
 /** The command line: one file a command; every command calls use cases and prints what they report. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { addCheck } from "./check.ts";
 import { addControl } from "./control.ts";
 import { addDev } from "./dev.ts";
 import { addDiff } from "./diff.ts";
@@ -9,8 +10,8 @@ import { addDoctor } from "./doctor.ts";
 import { describeError, exitCodeOf, exitCodes } from "./exit.ts";
 import { addExplain } from "./explain.ts";
 import { addGraph } from "./graph.ts";
-import { addInit } from "./init.ts";
 import { addImpact } from "./impact.ts";
+import { addInit } from "./init.ts";
 import { addLimit } from "./limit.ts";
 import { addMigrate } from "./migrate.ts";
 import { outliveReaders } from "./output.ts";
@@ -48,6 +49,7 @@ function createProgram(): Command {
     addStatus,
     addControl,
     addLimit,
+    addCheck,
     addDiff,
     addPromote,
     addRollback,

@@ -91,7 +91,11 @@ function extentsOf(plan: RunPlan, derived: Derived): ReadonlyMap<string, Ranges>
 }
 
 /** Where the rows of each input come from for one partition. */
-export function bindingsOf(plan: RunPlan, dataset: RunDataset, ordinal: number): Binding[] {
+export function bindingsOf(
+  plan: Pick<RunPlan, "steps" | "candidates">,
+  dataset: Pick<RunDataset, "derived" | "extents">,
+  ordinal: number,
+): Binding[] {
   const { derived } = dataset;
   return derived.inputs.map((input) => {
     const { name, partitions } = input.dataset;

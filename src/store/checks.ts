@@ -1,12 +1,20 @@
 /** Table `check_result`, and the holds that failed checks put on a dataset of a backfill. */
-import type { CheckOutcome } from "../report.ts";
+import { type Ranges, toMultirange } from "../catalog/ranges.ts";
+import type { CheckEvidence } from "../report.ts";
 import type { Tx } from "../tx.ts";
 
 export interface NewCheckResult {
   readonly name: string;
   readonly severity: "error" | "warn";
   readonly failures: number;
-  readonly evidence: CheckOutcome["evidence"];
+  /** With the short hash of the rule, where it is about the whole dataset. */
+  readonly evidence: CheckEvidence & { readonly rule?: string };
+}
+
+/** A rule by name and short hash. */
+export interface RuleVersion {
+  readonly name: string;
+  readonly rule: string;
 }
 
 /** What a stamp tells of one check: which version of it judged the content, and how many rows failed. */
@@ -58,4 +66,84 @@ export async function holdDataset(
     [args.backfill, args.dataset, args.reason],
   );
   return rows.length > 0;
+}
+
+/** A partition whose content was stamped. */
+export interface StampedContent {
+  readonly partition: number;
+  readonly stamp: string;
+  /** Of the task that made it, live or not. */
+  readonly backfill: string;
+}
+
+interface ContentSelection {
+  readonly dataset: string;
+  /** All where undefined. */
+  readonly partitions: Ranges | undefined;
+  /** Only content that was not judged by all of these rules, or broke one; all where undefined. */
+  readonly notBy: readonly RuleVersion[] | undefined;
+}
+
+const selected = `($2::text is null or $2::text::int8multirange @> s.partition)
+  and ($3::text is null or not s.checks @> $3::text::jsonb or s.checks @? '$[*] ? (@.failures > 0)')`;
+
+function selectionParams({ dataset, partitions, notBy }: ContentSelection): (string | null)[] {
+  return [
+    dataset,
+    partitions === undefined ? null : toMultirange(partitions),
+    notBy === undefined ? null : JSON.stringify(notBy),
+  ];
+}
+
+/** What a backfill computed of a dataset, in order. */
+export async function candidateContents(
+  tx: Tx,
+  backfill: string,
+  selection: ContentSelection,
+): Promise<StampedContent[]> {
+  return tx.query<StampedContent>(
+    `select s.partition::float8 as partition, s.id::text as stamp, s.backfill
+     from rederive.stamp s join rederive.task t on t.id = s.task
+     where s.dataset = $1::text and ${selected} and s.backfill = $4::text and t.state = 'done' order by s.partition`,
+    [...selectionParams(selection), backfill],
+  );
+}
+
+/** What is live of a dataset, in order. */
+export async function liveStamps(tx: Tx, selection: ContentSelection): Promise<StampedContent[]> {
+  return tx.query<StampedContent>(
+    `select l.partition::float8 as partition, s.id::text as stamp, s.backfill
+     from rederive.live l join rederive.stamp s on s.id = l.stamp
+     where l.dataset = $1::text and ${selected} order by s.partition`,
+    selectionParams(selection),
+  );
+}
+
+/** Notes by which rules the content was judged now. False where it was computed anew meanwhile. */
+export async function restampChecks(tx: Tx, stamp: string, checks: readonly StampedCheck[]): Promise<boolean> {
+  const rows = await tx.query("update rederive.stamp set checks = $2::text::jsonb where id = $1::int8 returning id", [
+    stamp,
+    JSON.stringify(checks),
+  ]);
+  return rows.length > 0;
+}
+
+/** Notes that all of what is live was judged by the checks of this metadata, so that plans ask for it no more. */
+export async function markValidated(
+  tx: Tx,
+  args: { readonly dataset: string; readonly metadata: string },
+): Promise<void> {
+  await tx.query(
+    `update rederive.live set metadata = $2::text where dataset = $1::text and metadata is distinct from $2::text`,
+    [args.dataset, args.metadata],
+  );
+}
+
+/** The rules of the whole dataset that held when a backfill was judged last. */
+export async function rulesAcross(tx: Tx, backfill: string, dataset: string): Promise<RuleVersion[]> {
+  return tx.query<RuleVersion>(
+    `select name, coalesce(evidence ->> 'rule', '') as rule from rederive.check_result
+     where backfill = $1::text and dataset = $2::text and partition is null and failures = 0`,
+    [backfill, dataset],
+  );
 }

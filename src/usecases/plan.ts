@@ -9,7 +9,7 @@ import { type DataShape, definitionOf, type MetadataShape, metadataShape } from 
 import type { Ranges } from "../catalog/ranges.ts";
 import { RederiveError } from "../errors.ts";
 import { canonicalJson, hashOf } from "../hash.ts";
-import type { Plan, PlanRequest } from "../plan.ts";
+import { type Plan, type PlanRequest, recomputeSteps } from "../plan.ts";
 import type { LiveContent, LiveMap } from "../planner/changes.ts";
 import type { EarlierRun, Fingerprints } from "../planner/input.ts";
 import { basisPartitions, completePlan, draftPlan } from "../planner/planner.ts";
@@ -22,6 +22,7 @@ import { activeReservations } from "../store/reservations.ts";
 import { liveProcesses, taskSpeeds } from "../store/status.ts";
 import { currentTraceparent, withSpan } from "../telemetry/spans.ts";
 import type { Tx } from "../tx.ts";
+import { requireAssumptions } from "../validation/assumptions.ts";
 import { liveColumns } from "../warehouse/columns.ts";
 import { describeTransform } from "../warehouse/describe.ts";
 import { hashAlgorithm } from "../warehouse/digest.ts";
@@ -183,6 +184,7 @@ async function makePlan(context: Context, request: PlanRequest, requestReason: s
         notices: await noticesOf(tx, all),
         maxTasks: settings.maxTasks,
       });
+      await requireAssumptions(tx, catalog, recomputeSteps(draft.decision));
       const digests = await liveDigests(tx, basisPartitions(draft.decision.steps));
       return { plan: completePlan(draft, digests), fingerprints };
     },

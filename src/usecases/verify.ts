@@ -10,12 +10,14 @@ import { type BackfillDataset, lockBackfill, moveBackfill, readDatasets } from "
 import { clearCheckResults, holdDataset, insertCheckResults } from "../store/checks.ts";
 import type { Database, Tx } from "../tx.ts";
 import { datasetProbes } from "../validation/across.ts";
-import { judgeDataset, type Verdict } from "../validation/verdict.ts";
+import { judgeDataset, resultsAcross, type Verdict } from "../validation/verdict.ts";
 import { liveConstraints, type Recomputed } from "../warehouse/constraints.ts";
+import type { DatasetProbe } from "../warehouse/probe.ts";
 
-interface Judged {
+export interface Judged {
   readonly dataset: string;
   readonly accepted: boolean;
+  readonly probes: readonly DatasetProbe[];
   readonly verdict: Verdict;
 }
 
@@ -30,7 +32,8 @@ export async function verify(
   return database.transaction(async (tx) => {
     const row = await lockBackfill(tx, backfill);
     if (row?.state !== "running") return undefined;
-    const holds = await record(tx, backfill, judged);
+    await record(tx, backfill, judged);
+    const holds = await standingHolds(tx, backfill);
     const to = holds.length === 0 ? "verified" : "held";
     await moveBackfill(tx, { id: backfill, to, reason: holds.length === 0 ? null : holds.join("; ") });
     await appendAudit(tx, {
@@ -45,16 +48,28 @@ export async function verify(
 }
 
 async function judge(database: Database, catalog: Catalog, backfill: string): Promise<Judged[]> {
-  const rows = await readDatasets(database, backfill);
-  const parts = rows.flatMap((row) => recomputed(catalog, row) ?? []);
   const judged: Judged[] = [];
-  for (const part of parts) {
-    const row = rows.find(({ dataset }) => dataset === part.derived.name) as BackfillDataset;
-    const constraints = await liveConstraints(database, part.derived);
-    const verdict = await judgeDataset(database, part.derived, datasetProbes(part.derived, constraints, parts));
-    judged.push({ dataset: row.dataset, accepted: row.accepted, verdict });
+  for (const each of await across(database, catalog, backfill)) {
+    judged.push({ ...each, verdict: await judgeDataset(database, each.derived, each.probes) });
   }
   return judged;
+}
+
+/** The rules of each dataset as a whole, with the dataset as it would be after promotion. */
+export async function across(
+  database: Database,
+  catalog: Catalog,
+  backfill: string,
+): Promise<(Omit<Judged, "verdict"> & { readonly derived: Derived })[]> {
+  const rows = await readDatasets(database, backfill);
+  const parts = rows.flatMap((row) => recomputed(catalog, row) ?? []);
+  return Promise.all(
+    parts.map(async (part) => {
+      const { dataset, accepted } = rows.find((row) => row.dataset === part.derived.name) as BackfillDataset;
+      const constraints = await liveConstraints(database, part.derived);
+      return { dataset, accepted, derived: part.derived, probes: datasetProbes(part.derived, constraints, parts) };
+    }),
+  );
 }
 
 function recomputed(catalog: Catalog, row: BackfillDataset): Recomputed | undefined {
@@ -63,16 +78,29 @@ function recomputed(catalog: Catalog, row: BackfillDataset): Recomputed | undefi
   return { derived: dataset as Derived, candidate: row.candidate, partitions: row.partitions };
 }
 
-/** Stores what was found, holds what it condemns, and says why. What a person has accepted holds nothing. */
-async function record(tx: Tx, backfill: string, judged: readonly Judged[]): Promise<string[]> {
-  const holds: string[] = [];
-  for (const { dataset, accepted, verdict } of judged) {
-    const where = { backfill, dataset, partition: null };
-    await clearCheckResults(tx, where);
-    if (verdict.outcomes.length > 0) await insertCheckResults(tx, { ...where, results: verdict.outcomes });
-    if (verdict.hold === null || accepted) continue;
-    await holdDataset(tx, { backfill, dataset, reason: verdict.hold });
-    holds.push(`${dataset}: ${verdict.hold}`);
+/** Stores what was found, and holds what it condemns. What a person has accepted holds nothing. */
+async function record(tx: Tx, backfill: string, judged: readonly Judged[]): Promise<void> {
+  for (const { dataset, accepted, probes, verdict } of judged) {
+    await recordAcross(tx, { backfill, dataset }, probes, verdict);
+    if (verdict.hold !== null && !accepted) await holdDataset(tx, { backfill, dataset, reason: verdict.hold });
   }
-  return holds;
+}
+
+/** Why datasets are held: by what was found just now, or by a task after which nothing was left to start. */
+async function standingHolds(tx: Tx, backfill: string): Promise<string[]> {
+  const rows = await readDatasets(tx, backfill);
+  return rows.filter(({ held }) => held).map(({ dataset, holdReason }) => `${dataset}: ${holdReason ?? "held"}`);
+}
+
+/** Replaces what was known of a dataset as a whole. */
+export async function recordAcross(
+  tx: Tx,
+  of: { readonly backfill: string; readonly dataset: string },
+  probes: readonly DatasetProbe[],
+  verdict: Verdict,
+): Promise<void> {
+  const where = { ...of, partition: null };
+  await clearCheckResults(tx, where);
+  const results = resultsAcross(probes, verdict);
+  if (results.length > 0) await insertCheckResults(tx, { ...where, results });
 }

@@ -6,7 +6,7 @@ import type { Derived } from "../catalog/dataset.ts";
 import { describePartitions } from "../catalog/label.ts";
 import type { Ranges } from "../catalog/ranges.ts";
 import type { CheckEvidence, Suspect } from "../report.ts";
-import type { StampedCheck } from "../store/checks.ts";
+import type { NewCheckResult, StampedCheck } from "../store/checks.ts";
 import type { Tx } from "../tx.ts";
 import type { Binding } from "../warehouse/bind.ts";
 import { type Evidence, evidenceOf, removeStrays, runDatasetProbe } from "../warehouse/evidence.ts";
@@ -36,11 +36,12 @@ export const passed: Verdict = { outcomes: [], hold: null };
  */
 export async function judgeTask(tx: Tx, spec: TaskSpec, measured: Measured): Promise<Verdict> {
   if (measured.failures.length === 0) return passed;
+  const astray = measured.failures.some(({ probe }) => probe.kind === "outside");
   const outcomes: Outcome[] = [];
   for (const { probe, count } of measured.failures) {
-    outcomes.push(outcomeOf(probe, count, await evidenceOf(tx, spec, probe), suspectsOf(spec)));
+    outcomes.push(outcomeOf(probe, count, await evidenceOf(tx, spec, probe, astray), suspectsOf(spec)));
   }
-  if (measured.failures.some(({ probe }) => probe.kind === "outside")) await removeStrays(tx, spec);
+  if (astray) await removeStrays(tx, spec);
   return verdictOf(outcomes);
 }
 
@@ -63,6 +64,16 @@ export async function judgeDataset(tx: Tx, derived: Derived, probes: readonly Da
     if (count > 0) outcomes.push(outcomeOf(probe, count, evidence));
   }
   return verdictOf(outcomes);
+}
+
+/** What is stored of the probes of a whole dataset: those that hold are rows too, because no stamp tells of them. */
+export function resultsAcross(probes: readonly DatasetProbe[], { outcomes }: Verdict): NewCheckResult[] {
+  return probes.map(({ name, severity, rule }) => {
+    const found = outcomes.find((outcome) => outcome.name === name);
+    const evidence = found?.evidence ?? { message: "holds", rows: [] };
+    const failures = found?.failures ?? 0;
+    return { name, severity, failures, evidence: { ...evidence, ...(rule === undefined ? {} : { rule }) } };
+  });
 }
 
 function outcomeOf(

@@ -20,9 +20,9 @@ export interface Evidence {
   readonly rows: readonly EvidenceRow[];
 }
 
-/** At most ten rows that make the probe fail, every value as text. */
-export async function evidenceOf(tx: Tx, spec: TaskSpec, probe: Probe): Promise<Evidence> {
-  const sql = evidenceQuery(spec, probe);
+/** At most ten rows that make the probe fail, every value as text. `astray` where the task wrote rows outside too. */
+export async function evidenceOf(tx: Tx, spec: TaskSpec, probe: Probe, astray: boolean): Promise<Evidence> {
+  const sql = evidenceQuery(spec, probe, astray);
   const rows = await textRows(tx, sql);
   return { sql: probe.kind === "outside" ? null : sql, rows: masked(rows, spec.derived, probe) };
 }
@@ -61,9 +61,11 @@ function strays(spec: TaskSpec): string {
   return `xmin = pg_current_xact_id()::xid and (${partitionOf(spec)}) is not true`;
 }
 
-function evidenceQuery(spec: TaskSpec, probe: Probe): string {
+function evidenceQuery(spec: TaskSpec, probe: Probe, astray: boolean): string {
   const owned = ownedList(spec);
-  const own = `select ${owned} from ${spec.candidate} where ${partitionOf(spec)}`;
+  // What was measured are all rows that the task wrote, wherever they lie.
+  const written = astray ? `(${partitionOf(spec)} or ${strays(spec)})` : partitionOf(spec);
+  const own = `select ${owned} from ${spec.candidate} where ${written}`;
   switch (probe.kind) {
     case "outside":
       return `select ${owned} from ${spec.candidate} where ${strays(spec)}`;
