@@ -242,13 +242,13 @@ export class Acting {
     return preview(this.#context, input);
   }
 
-  /** A stored backfill. Throws `not_found`. */
   /** What a change of a dataset would reach; plans nothing. */
   async impact(input: ImpactInput): Promise<Affected> {
     authorize(this.#context.actor, "plan.preview");
     return impact(this.#context, input);
   }
 
+  /** A stored backfill. Throws `not_found`. */
   async backfill(id: string): Promise<Backfill> {
     authorize(this.#context.actor, "backfill.read");
     const found = await openBackfill(this.#context, id);
