@@ -20,6 +20,7 @@ import {
   text,
   timestamp,
   unique,
+  uniqueIndex,
 } from "drizzle-orm/pg-core";
 
 const rederive = pgSchema("rederive");
@@ -214,6 +215,19 @@ export const live = rederive.table(
   (table) => [primaryKey({ columns: [table.dataset, table.partition] })],
 );
 
+/**
+ * What Postgres had counted of writes into a live table when the last promotion or rollback ended: as long as it counts
+ * no more, nobody else has written to it, and content is what its stamps say.
+ */
+export const liveWrites = rederive.table("live_writes", {
+  dataset: text("dataset").primaryKey(),
+  /** Identifies the table's files and the run of the server that counts. */
+  storage: text("storage").notNull(),
+  writes: id("writes").notNull(),
+  /** Partitions promoted since then have seen no other writer. */
+  since: at("since").notNull(),
+});
+
 /** What stands behind a data fingerprint or a metadata hash, kept so that a plan can say what changed. Never updated. */
 export const definition = rederive.table("definition", {
   hash: text("hash").primaryKey(),
@@ -294,6 +308,70 @@ export const checkResult = rederive.table(
     index("check_result_of").on(table.backfill, table.dataset),
   ],
 );
+
+/** Metrics of one stamped partition, measured once: what anomalies are judged by. */
+export const metric = rederive.table(
+  "metric",
+  {
+    stamp: id("stamp").primaryKey(),
+    dataset: text("dataset").notNull(),
+    partition: id("partition").notNull(),
+    /** { rows, nulls: { column: n }, distinct: { column: n }, sums: { column: n } } */
+    values: jsonb("values").notNull(),
+    measuredAt: at("measured_at").notNull().defaultNow(),
+  },
+  (table) => [index("metric_partition").on(table.dataset, table.partition)],
+);
+
+/** One version of a golden baseline: what a dataset or a query gave when it was captured; its rows are in a table of its own. */
+export const baseline = rederive.table(
+  "baseline",
+  {
+    name: text("name").notNull(),
+    version: integer("version").notNull(),
+    dataset: text("dataset").notNull(),
+    /** Null for all partitions. */
+    partitions: multirange("partitions"),
+    /** Null where it holds rows of the dataset itself. */
+    query: text("query"),
+    key: text("key").array().notNull(),
+    columns: text("columns").array().notNull(),
+    /** { column: { absolute } or { relative } } */
+    tolerance: jsonb("tolerance").notNull(),
+    severity: text("severity").notNull(),
+    /** Quoted, qualified name of the table with its rows. */
+    rowsIn: text("rows_in").notNull(),
+    rows: id("rows").notNull(),
+    contentHash: text("content_hash").notNull(),
+    hashAlgorithm: text("hash_algorithm").notNull(),
+    /** { fingerprint, live: digest of the live stamps, server } */
+    provenance: jsonb("provenance").notNull(),
+    state: text("state").notNull().default("captured"),
+    reason: text("reason").notNull(),
+    capturedBy: text("captured_by").notNull(),
+    capturedAt: at("captured_at").notNull().defaultNow(),
+    decidedBy: text("decided_by"),
+    decidedAt: at("decided_at"),
+  },
+  (table) => [
+    primaryKey({ columns: [table.name, table.version] }),
+    check("baseline_state", sql`${table.state} in ('captured','approved','retired')`),
+    check("baseline_severity", sql`${table.severity} in ('error','warn')`),
+    uniqueIndex("baseline_approved").on(table.name).where(sql`${table.state} = 'approved'`),
+  ],
+);
+
+/** The last look at live data of a dataset that is validated on a schedule. */
+export const watch = rederive.table("watch", {
+  dataset: text("dataset").primaryKey(),
+  startedAt: at("started_at").notNull(),
+  /** Null while it is under way, or where its process died. */
+  finishedAt: at("finished_at"),
+  /** Null where it could not be carried out; then `error` says why. */
+  failing: integer("failing"),
+  checked: integer("checked"),
+  error: text("error"),
+});
 
 /** A process of the fleet. Its `lease_until` is the lease of every task that it runs. */
 export const worker = rederive.table("worker", {
