@@ -1,11 +1,17 @@
-/** What a promotion would do, without doing it: counts, columns and samples per dataset, all under one snapshot. */
-import type { Diff } from "../report.ts";
+/**
+ * What a promotion would do, without doing it: counts, columns and samples per dataset, all under one snapshot. Rows are
+ * read only of partitions that the stamps do not prove equal.
+ */
+import { contains } from "../catalog/ranges.ts";
+import type { DatasetDiff, Diff } from "../report.ts";
 import { stampedPartitions } from "../store/live.ts";
-import type { Database } from "../tx.ts";
+import { provenEqual } from "../store/writes.ts";
+import type { Database, Tx } from "../tx.ts";
 import { describeDifferences, findDifferences } from "../warehouse/compare.ts";
 import { pinTransaction } from "../warehouse/locks.ts";
 import { createScratch } from "../warehouse/restore.ts";
-import { loadTarget, type MergeInput } from "../warehouse/target.ts";
+import { loadTarget, type MergeInput, type Target } from "../warehouse/target.ts";
+import { writeCounts } from "../warehouse/writes.ts";
 
 export interface DiffRequest {
   readonly backfill: string;
@@ -19,17 +25,24 @@ export async function diff(database: Database, request: DiffRequest): Promise<Di
   return database.transaction(
     async (tx) => {
       await pinTransaction(tx, { lockTimeoutMs: 500 });
-      const datasets = [];
+      const datasets: DatasetDiff[] = [];
       for (const [index, input] of request.datasets.entries()) {
         const target = await loadTarget(tx, { ...input, restorePoint: `pg_temp.rederive_diff_${index}` });
-        const partitions = await stampedPartitions(tx, request.backfill, target.dataset);
-        await createScratch(tx, target);
-        const found = await findDifferences(tx, target, partitions);
-        const rows = partitions.reduce((sum, partition) => sum + partition.rows, 0);
-        datasets.push(await describeDifferences(tx, target, found, { rows, samples: request.samples ?? 3 }));
+        datasets.push(await diffDataset(tx, target, request));
       }
       return { backfill: request.backfill, datasets };
     },
     { isolation: "repeatable read" },
   );
+}
+
+async function diffDataset(tx: Tx, target: Target, { backfill, samples }: DiffRequest): Promise<DatasetDiff> {
+  const { dataset, derived } = target;
+  const partitions = await stampedPartitions(tx, backfill, dataset);
+  const equal = await provenEqual(tx, backfill, { dataset, ...(await writeCounts(tx, derived)) });
+  await createScratch(tx, target);
+  const unproven = partitions.filter(({ partition }) => !contains(equal, partition));
+  const found = await findDifferences(tx, target, unproven);
+  const rows = partitions.reduce((sum, partition) => sum + partition.rows, 0);
+  return describeDifferences(tx, target, found, { rows, samples: samples ?? 3 });
 }

@@ -23,6 +23,7 @@ import {
 } from "../store/live.ts";
 import { backToVerified, beginPromoting, markPromoted, stateOf, unreadiness } from "../store/promotions.ts";
 import { insertRestorePoint, readRestorePoints } from "../store/restore-points.ts";
+import { recordWrites } from "../store/writes.ts";
 import type { Database, Tx } from "../tx.ts";
 import { createSchema, restoreSchema } from "../warehouse/candidate.ts";
 import { type Differences, findDifferences } from "../warehouse/compare.ts";
@@ -31,6 +32,7 @@ import { readMergeable } from "../warehouse/preflight.ts";
 import { createRestorePoint } from "../warehouse/restore.ts";
 import { promotedUpdates } from "../warehouse/swaps.ts";
 import { loadTargets, type MergeInput, type Target } from "../warehouse/target.ts";
+import { tellCounts, writeCounts } from "../warehouse/writes.ts";
 import { type AttemptOptions, attempt } from "./attempt.ts";
 import { type Change, inOrder, writeInOrder } from "./order.ts";
 
@@ -172,7 +174,11 @@ async function verified(tx: Tx, backfill: string, { target, found }: Merge): Pro
 
 async function publish(tx: Tx, promotion: Promotion): Promise<void> {
   const { backfill } = promotion;
-  for (const { derived } of promotion.datasets) await publishStamps(tx, backfill, derived.name);
+  for (const { derived } of promotion.datasets) {
+    await publishStamps(tx, backfill, derived.name);
+    await recordWrites(tx, { dataset: derived.name, ...(await writeCounts(tx, derived)) });
+  }
+  await tellCounts(tx);
   const unchangedContent = [...promotion.unchanged, ...(await unchangedTasks(tx, backfill))];
   for (const unchanged of unchangedContent) await publishUnchanged(tx, { backfill, ...unchanged });
   await recordReads(tx, backfill);

@@ -11,6 +11,7 @@ import { lockBackfill } from "../store/backfills.ts";
 import { promotedOver, restorePointers, stampedPartitions } from "../store/live.ts";
 import { markRolledBack } from "../store/promotions.ts";
 import { deleteRestorePoints, noteOwnWrites, type RestorePoint, readRestorePoints } from "../store/restore-points.ts";
+import { recordWrites } from "../store/writes.ts";
 import type { Database, Tx } from "../tx.ts";
 import { dropTable } from "../warehouse/candidate.ts";
 import { readMergeable } from "../warehouse/preflight.ts";
@@ -29,6 +30,7 @@ import {
   undoUpdates,
   verifyUndo,
 } from "../warehouse/undo.ts";
+import { tellCounts, writeCounts } from "../warehouse/writes.ts";
 import { type AttemptOptions, attempt } from "./attempt.ts";
 import { type Change, inOrder, type Step, writeInOrder } from "./order.ts";
 
@@ -176,7 +178,11 @@ async function finish(
     tx,
     datasets.map(({ dataset }) => dataset),
   );
-  for (const { restorePoint } of request.datasets) await dropTable(tx, restorePoint);
+  for (const { derived, restorePoint } of request.datasets) {
+    await dropTable(tx, restorePoint);
+    await recordWrites(tx, { dataset: derived.name, ...(await writeCounts(tx, derived)) });
+  }
+  await tellCounts(tx);
   await markRolledBack(tx, request.backfill, request.reason);
   const report: MergeReport = { backfill: request.backfill, state: "rolled_back", datasets };
   await request.audit(tx, report, later);

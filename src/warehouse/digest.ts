@@ -35,8 +35,8 @@ export function isHashable(type: string): boolean {
   return isExact(type) || /^(text|numeric|character varying)(\(.*\))?$/.test(type);
 }
 
-/** `timestamp(3) without time zone` is as exact as the type without its precision. */
-function isExact(type: string): boolean {
+/** Equal values of this type are the same value. `timestamp(3) without time zone` is as exact as without its precision. */
+export function isExact(type: string): boolean {
   return exactTypes.has(type.replace(/\(\d+\)/, ""));
 }
 
