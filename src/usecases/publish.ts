@@ -4,12 +4,13 @@ import { RederiveError } from "../errors.ts";
 import { diff as compare } from "../promotion/diff.ts";
 import { promote as promoteDatasets } from "../promotion/promote.ts";
 import { rollback as rollBackDatasets } from "../promotion/rollback.ts";
-import type { Diff, MergeReport } from "../report.ts";
+import type { DatasetDiff, Diff, MergeReport } from "../report.ts";
 import { appendAudit } from "../store/audit.ts";
 import { type BackfillRow, decisionOf, readDatasets } from "../store/backfills.ts";
 import { endReservations } from "../store/reservations.ts";
 import { recordPromotion } from "../telemetry/metrics.ts";
 import { withSpan } from "../telemetry/spans.ts";
+import { columnsHidden, type Hidden, maskRow } from "../warehouse/mask.ts";
 import type { MergeInput } from "../warehouse/target.ts";
 import { type Context, requireBackfill, wrongState } from "./context.ts";
 import type { Reasoned } from "./control.ts";
@@ -31,9 +32,23 @@ export async function diff(context: Context, id: string, options: DiffOptions): 
     throw wrongState(row, "compare", "there is something to compare between its start and its promotion");
   }
   const datasets = await mergeInputs(context, id);
-  return withSpan("rederive diff", { "rederive.backfill": id }, () =>
+  const found = await withSpan("rederive diff", { "rederive.backfill": id }, () =>
     compare(context.database, { backfill: id, datasets, samples: options.samples ?? 3 }),
   );
+  const hidden = new Map(datasets.map(({ derived }) => [derived.name, columnsHidden(derived)]));
+  return { ...found, datasets: found.datasets.map((each) => masked(each, hidden.get(each.dataset))) };
+}
+
+/** Samples without the values of masked columns; that such a column differs is still counted. */
+function masked(diff: DatasetDiff, hidden: Hidden | undefined): DatasetDiff {
+  if (hidden === undefined) return diff;
+  const shown = (row: DatasetDiff["samples"][number]["before"]) => (row === null ? null : maskRow(row, hidden));
+  const samples = diff.samples.map((sample) => ({
+    ...sample,
+    before: shown(sample.before),
+    after: shown(sample.after),
+  }));
+  return { ...diff, samples };
 }
 
 export async function promote(context: Context, id: string, input: Reasoned): Promise<MergeReport> {

@@ -130,6 +130,22 @@ describe("checking again", { timeout: 120_000 }, () => {
     });
   });
 
+  it("shows no value of a masked column in the samples of a comparison either", async () => {
+    await withStage(template.name, async (stage) => {
+      await stage.database.query("update public.facts set email = 'changed@example.org' where id = 9");
+      await stage.database.query("update public.facts set email = null where id = 10");
+      const diff = await (await verified(stage)).diff();
+      const facts = diff.datasets.find(({ dataset }) => dataset === "facts");
+      expect(facts).toMatchObject({ changed: 2, columns: { email: 2 } });
+      const shown = facts?.samples.map(({ before, after }) => [before?.["id"], before?.["email"], after?.["email"]]);
+      expect(shown).toEqual([
+        ["9", "(masked)", "(masked)"],
+        ["10", null, "(masked)"],
+      ]);
+      expect(JSON.stringify(diff)).not.toContain("example.org");
+    });
+  });
+
   it("says what it cannot look at", async () => {
     await withStage(template.name, async (stage) => {
       const rederive = await stage.open(goods());
