@@ -77,6 +77,18 @@ export interface CheckedDataset {
   readonly failures: readonly CheckOutcome[];
 }
 
+/** What was counted in one partition; columns by database name. */
+export interface PartitionMetrics {
+  readonly partition: number;
+  readonly rows: number;
+  /** Nulls of columns that may have some. */
+  readonly nulls: Readonly<Record<string, number>>;
+  /** Distinct values of columns that cannot be added up. */
+  readonly distinct: Readonly<Record<string, number>>;
+  /** Sums of numbers, and how often a boolean is true. */
+  readonly sums: Readonly<Record<string, number>>;
+}
+
 export interface Status {
   readonly backfill: string;
   readonly planHash: string;

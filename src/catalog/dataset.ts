@@ -9,7 +9,17 @@ import { getTableConfig, type PgColumn, type PgTable } from "drizzle-orm/pg-core
 import { messageOf } from "../errors.ts";
 import { didYouMean } from "../suggest.ts";
 import { type CustomMapping, inferMapping, type Mapping } from "./mapping.ts";
-import type { Dataset, Derived, Exposure, Input, MappedInput, MapTransform, SelectTransform, Source } from "./model.ts";
+import type {
+  AnomalyRule,
+  Dataset,
+  Derived,
+  Exposure,
+  Input,
+  MappedInput,
+  MapTransform,
+  SelectTransform,
+  Source,
+} from "./model.ts";
 import type { PartitionScheme } from "./scheme.ts";
 import { compileRead, compileSelect, handlesOf } from "./transform.ts";
 import type {
@@ -78,7 +88,7 @@ const sourceOptions = ["name", "partitions", "assumptions", "description", "owne
 const derivedOptions = [
   ...sourceOptions,
   ...["version", "key", "owned", "inputs", "select", "read", "map", "checks", "functions"],
-  ...["mask", "allowEmpty", "limits", "resource", "allowTriggers", "attempts", "timeoutMs"],
+  ...["mask", "anomalies", "validate", "allowEmpty", "limits", "resource", "allowTriggers", "attempts", "timeoutMs"],
 ];
 const exposureOptions = ["reads", "criticality", "description", "owner"];
 
@@ -132,6 +142,8 @@ export function derived<
     checks: Object.freeze([...(options.checks ?? [])]),
     assumptions: Object.freeze([...(options.assumptions ?? [])]),
     mask: Object.freeze([...(options.mask ?? [])]),
+    ...(options.anomalies === undefined ? {} : { anomalies: frozen(options.anomalies) }),
+    ...(options.validate === undefined ? {} : { validate: Object.freeze({ ...options.validate }) }),
     allowEmpty: options.allowEmpty ?? false,
     functions: Object.freeze([...(options.functions ?? [])]),
     ...(options.limits === undefined ? {} : { limits: Object.freeze({ ...options.limits }) }),
@@ -142,6 +154,10 @@ export function derived<
     ...described(options),
     faults: Object.freeze(faults),
   });
+}
+
+function frozen(rule: AnomalyRule | false): AnomalyRule | false {
+  return rule === false ? false : Object.freeze({ ...rule });
 }
 
 /** Declares what people use: which datasets it reads and how critical it is. Critical work is released first. */

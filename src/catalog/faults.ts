@@ -6,6 +6,7 @@ import { didYouMean } from "../suggest.ts";
 import { assumptionFaults, checkFaults, maskFaults } from "./check-faults.ts";
 import { mappingFault } from "./mapping.ts";
 import type { Dataset, Derived, Exposure, Input, Limits } from "./model.ts";
+import { proofFaults } from "./proof.ts";
 import { schemeFaults } from "./scheme-faults.ts";
 import { isColumnOf, qualified, repeated, tableOf, under } from "./wording.ts";
 
@@ -99,6 +100,7 @@ function derivedFaults(dataset: Derived, { datasets, resources }: Definitions): 
     ...dataset.inputs.flatMap((input) => under(`input ${input.name}`, inputFaults(dataset, input, datasets))),
     ...checkFaults(dataset, datasets),
     ...maskFaults(dataset),
+    ...proofFaults(dataset),
     ...limitsOf(dataset, resources),
   ];
 }

@@ -44,6 +44,9 @@ export interface Derived<Table extends PgTable = PgTable, Owned extends PgColumn
   readonly assumptions: readonly Assumption[];
   /** Owned columns whose values are shown neither in evidence nor in samples. */
   readonly mask: readonly PgColumn[];
+  /** Undefined: partitions are compared with the history by their number of rows alone, which costs nothing. */
+  readonly anomalies?: AnomalyRule | false;
+  readonly validate?: ValidationRule;
   /** A partition that had rows may come out without any. */
   readonly allowEmpty: boolean;
   /** User functions that Postgres cannot look into and that the author declares to be deterministic. */
@@ -58,6 +61,22 @@ export interface Derived<Table extends PgTable = PgTable, Owned extends PgColumn
   readonly description?: string;
   readonly owner?: string;
   readonly faults: readonly string[];
+}
+
+/** How partitions are compared with the dataset's own history. */
+export interface AnomalyRule {
+  /** Whose nulls, distinct values and sums are measured. Default: all owned ones but key, partition and masked columns. */
+  readonly columns?: readonly PgColumn[];
+  /** "error" holds the dataset. Default "warn". */
+  readonly severity?: "error" | "warn";
+  /** How many spreads of the history are usual; more tells less. Default 6. */
+  readonly spreads?: number;
+}
+
+/** How often live content is checked without anybody asking. */
+export interface ValidationRule {
+  /** A whole number and s, m, h or d: "30m", "1h", "1d". At least "1s". */
+  readonly every: string;
 }
 
 /** Limits over the whole fleet. */

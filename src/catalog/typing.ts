@@ -6,7 +6,17 @@ import type { SQL } from "drizzle-orm";
 import type { PgColumn, PgTable, QueryBuilder, WithSubqueryWithSelection } from "drizzle-orm/pg-core";
 import type { Assumption } from "./assumption.ts";
 import type { Check } from "./check.ts";
-import type { Criticality, Dataset, Derived, Limits, MapContext, MappedInput, Source } from "./model.ts";
+import type {
+  AnomalyRule,
+  Criticality,
+  Dataset,
+  Derived,
+  Limits,
+  MapContext,
+  MappedInput,
+  Source,
+  ValidationRule,
+} from "./model.ts";
 import type { PartitionScheme } from "./scheme.ts";
 
 type Columns<Table extends PgTable> = Table["_"]["columns"];
@@ -140,6 +150,13 @@ interface DerivedBase<Table extends PgTable, Owned extends PgColumn, Inputs> ext
   readonly checks?: readonly Check[];
   /** Owned columns whose values nobody may see in evidence and samples; shown as "(masked)". */
   readonly mask?: readonly ColumnOf<Table>[];
+  /**
+   * Compare what a partition holds with the dataset's own history before the backfill is verified: rows, nulls, distinct
+   * values and sums per row. Default: rows alone, which are known anyway, with severity "warn"; false: nothing.
+   */
+  readonly anomalies?: (Omit<AnomalyRule, "columns"> & { readonly columns?: readonly ColumnOf<Table>[] }) | false;
+  /** Check what is live again and again: `{ every: "1h" }`. The leading planner does it. Default: nobody does. */
+  readonly validate?: ValidationRule;
   /**
    * Take it as right when a partition that has live rows, and reads rows of its inputs, comes out empty. Default false:
    * it is held.

@@ -1,6 +1,6 @@
 /**
  * The last look before a backfill is verified: rules that one partition cannot show, asked of each dataset as it will be
- * after promotion (uniqueness across partitions, foreign keys). Called by the planner loop when no task is open.
+ * after promotion (uniqueness across partitions, foreign keys), and what is unlike its history. Called by the planner loop when no task is open.
  */
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Derived } from "../catalog/dataset.ts";
@@ -10,15 +10,18 @@ import { type BackfillDataset, lockBackfill, moveBackfill, readDatasets } from "
 import { clearCheckResults, holdDataset, insertCheckResults } from "../store/checks.ts";
 import type { Database, Tx } from "../tx.ts";
 import { datasetProbes } from "../validation/across.ts";
-import { judgeDataset, resultsAcross, type Verdict } from "../validation/verdict.ts";
+import { judgeDataset, type Outcome, resultsAcross, type Verdict, verdictOf } from "../validation/verdict.ts";
 import { liveConstraints, type Recomputed } from "../warehouse/constraints.ts";
 import type { DatasetProbe } from "../warehouse/probe.ts";
+import { anomaliesOf } from "./anomalies.ts";
 
 export interface Judged {
   readonly dataset: string;
   readonly accepted: boolean;
   readonly probes: readonly DatasetProbe[];
   readonly verdict: Verdict;
+  /** What no probe found: anomalies, and differences to baselines. In the verdict too. */
+  readonly proofs: readonly Outcome[];
 }
 
 /** Judges, records and moves the backfill to verified or held. Undefined where it is not running any more. */
@@ -50,7 +53,9 @@ export async function verify(
 async function judge(database: Database, catalog: Catalog, backfill: string): Promise<Judged[]> {
   const judged: Judged[] = [];
   for (const each of await across(database, catalog, backfill)) {
-    judged.push({ ...each, verdict: await judgeDataset(database, each.derived, each.probes) });
+    const { outcomes } = await judgeDataset(database, each.derived, each.probes);
+    const proofs = await anomaliesOf(database, each.derived, each.part, backfill);
+    judged.push({ ...each, proofs, verdict: verdictOf([...outcomes, ...proofs]) });
   }
   return judged;
 }
@@ -60,14 +65,15 @@ export async function across(
   database: Database,
   catalog: Catalog,
   backfill: string,
-): Promise<(Omit<Judged, "verdict"> & { readonly derived: Derived })[]> {
+): Promise<(Omit<Judged, "verdict" | "proofs"> & { readonly derived: Derived; readonly part: Recomputed })[]> {
   const rows = await readDatasets(database, backfill);
   const parts = rows.flatMap((row) => recomputed(catalog, row) ?? []);
   return Promise.all(
     parts.map(async (part) => {
       const { dataset, accepted } = rows.find((row) => row.dataset === part.derived.name) as BackfillDataset;
       const constraints = await liveConstraints(database, part.derived);
-      return { dataset, accepted, derived: part.derived, probes: datasetProbes(part.derived, constraints, parts) };
+      const probes = datasetProbes(part.derived, constraints, parts);
+      return { dataset, accepted, derived: part.derived, part, probes };
     }),
   );
 }
@@ -80,8 +86,8 @@ function recomputed(catalog: Catalog, row: BackfillDataset): Recomputed | undefi
 
 /** Stores what was found, and holds what it condemns. What a person has accepted holds nothing. */
 async function record(tx: Tx, backfill: string, judged: readonly Judged[]): Promise<void> {
-  for (const { dataset, accepted, probes, verdict } of judged) {
-    await recordAcross(tx, { backfill, dataset }, probes, verdict);
+  for (const { dataset, accepted, probes, verdict, proofs } of judged) {
+    await recordAcross(tx, { backfill, dataset }, probes, verdict, proofs);
     if (verdict.hold !== null && !accepted) await holdDataset(tx, { backfill, dataset, reason: verdict.hold });
   }
 }
@@ -98,9 +104,10 @@ export async function recordAcross(
   of: { readonly backfill: string; readonly dataset: string },
   probes: readonly DatasetProbe[],
   verdict: Verdict,
+  proofs: readonly Outcome[] = [],
 ): Promise<void> {
   const where = { ...of, partition: null };
   await clearCheckResults(tx, where);
-  const results = resultsAcross(probes, verdict);
+  const results = [...resultsAcross(probes, verdict), ...proofs];
   if (results.length > 0) await insertCheckResults(tx, { ...where, results });
 }

@@ -105,7 +105,8 @@ function suspect({ input, everything }: Binding, from: Suspect["from"], ranges: 
   return [{ input: input.name, dataset: input.dataset.name, partitions, from }];
 }
 
-function verdictOf(found: readonly Outcome[]): Verdict {
+/** Failed checks of any kind as one verdict. */
+export function verdictOf(found: readonly Outcome[]): Verdict {
   const outcomes = [...found].sort((a, b) => Number(a.severity === "warn") - Number(b.severity === "warn"));
   const errors = outcomes.filter((outcome) => outcome.severity === "error");
   const hold = errors.map((outcome) => `${outcome.name}: ${outcome.evidence.message}`).join("; ");
