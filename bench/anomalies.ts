@@ -2,7 +2,7 @@
  * `npx tsx bench/anomalies.ts`: what the metrics of the three million flights cost, and how well anomalies are told.
  *
  * Loads the flights, computes their facts in one statement, and measures every day as a verification would. With --write
- * the daily metrics become test/fixtures/flights-days.json, by which a test holds the detectors to these rates.
+ * the daily metrics become test/fixtures/flights-days.ndjson, by which a test holds the detectors to these rates.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -17,7 +17,7 @@ import { interleave } from "./measure.ts";
 import { ratesOf, toldOfSum } from "./planted.ts";
 import { startServers } from "./servers.ts";
 
-const fixture = new URL("../test/fixtures/flights-days.json", import.meta.url);
+const fixture = new URL("../test/fixtures/flights-days.ndjson", import.meta.url);
 const steady = ["distance", "departure_hour"];
 
 async function main(): Promise<void> {
@@ -77,8 +77,7 @@ async function main(): Promise<void> {
     print(`sum of ${column}: +20 % told in ${share(0.2)}, -20 % in ${share(-0.2)}, x2 in ${share(1)} of the days`);
   }
   if (values.write) {
-    const lines = metrics.map((day) => `  ${JSON.stringify(day)}`);
-    writeFileSync(fixture, `[\n${lines.join(",\n")}\n]\n`);
+    writeFileSync(fixture, metrics.map((day) => `${JSON.stringify(day)}\n`).join(""));
   }
   await database.close();
   await client.end();

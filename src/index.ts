@@ -60,6 +60,7 @@ export type {
 export type { Affected, AffectedDataset } from "./planner/affected.ts";
 export { Acting, createRederive, Rederive, type RederiveOptions } from "./rederive.ts";
 export type {
+  Baseline,
   CheckEvidence,
   CheckedDataset,
   CheckOutcome,
@@ -78,6 +79,7 @@ export type {
   Trouble,
 } from "./report.ts";
 export type { BackfillState, TaskState } from "./states.ts";
+export type { BaselineChoice, CaptureInput } from "./usecases/baseline.ts";
 export type { CheckInput } from "./usecases/check.ts";
 export type { ImpactInput } from "./usecases/impact.ts";
 export type { PlanInput } from "./usecases/plan.ts";

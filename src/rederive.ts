@@ -29,7 +29,7 @@ import {
 import type { Plan } from "./plan.ts";
 import type { Affected } from "./planner/affected.ts";
 import { lockedHashes, parseLock, requireLock } from "./planner/lock.ts";
-import type { CheckReport, Finding, LimitSetting, Status } from "./report.ts";
+import type { Baseline, CheckReport, Finding, LimitSetting, Status } from "./report.ts";
 import type { BackfillState } from "./states.ts";
 import { appendAudit } from "./store/audit.ts";
 import { checkSchema, migrate } from "./store/migrate.ts";
@@ -39,6 +39,14 @@ import type { Logger } from "./telemetry/log.ts";
 import type { FleetSample } from "./telemetry/metrics.ts";
 import { tracedDatabase } from "./telemetry/sql.ts";
 import type { Database } from "./tx.ts";
+import {
+  approve,
+  type BaselineChoice,
+  baselines,
+  type CaptureInput,
+  captureBaseline,
+  retire,
+} from "./usecases/baseline.ts";
 import { type CheckInput, check } from "./usecases/check.ts";
 import type { Context } from "./usecases/context.ts";
 import { doctor } from "./usecases/doctor.ts";
@@ -265,6 +273,30 @@ export class Acting {
   async check(input: CheckInput = {}): Promise<CheckReport> {
     authorize(this.#context.actor, "check.run");
     return check(this.#context, input);
+  }
+
+  /** Keeps what a dataset or a query over datasets gives now, as the next version of a golden baseline. */
+  async captureBaseline(input: CaptureInput): Promise<Baseline> {
+    authorize(this.#context.actor, "baseline.capture");
+    return captureBaseline(this.#context, input);
+  }
+
+  /** Every candidate is compared with this version from now on. In production not by the one who captured it. */
+  async approveBaseline(input: BaselineChoice): Promise<Baseline> {
+    authorize(this.#context.actor, "baseline.decide");
+    return approve(this.#context, input);
+  }
+
+  /** Nothing is compared with it any more. */
+  async retireBaseline(input: BaselineChoice): Promise<Baseline> {
+    authorize(this.#context.actor, "baseline.decide");
+    return retire(this.#context, input);
+  }
+
+  /** All versions, or those of one name; newest first. */
+  async baselines(of: { readonly name?: string | undefined } = {}): Promise<Baseline[]> {
+    authorize(this.#context.actor, "baseline.read");
+    return baselines(this.#context, of);
   }
 
   async limits(): Promise<LimitSetting[]> {

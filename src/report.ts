@@ -89,6 +89,36 @@ export interface PartitionMetrics {
   readonly sums: Readonly<Record<string, number>>;
 }
 
+/** One version of a golden baseline. */
+export interface Baseline {
+  readonly name: string;
+  readonly version: number;
+  readonly dataset: string;
+  /** Labels; null for all partitions, and for a query. */
+  readonly partitions: string | null;
+  readonly query: string | null;
+  /** What tells rows apart; empty where they are compared as a whole. */
+  readonly key: readonly string[];
+  /** How far numbers may be off, by column. */
+  readonly tolerance: Readonly<Record<string, { readonly absolute: number } | { readonly relative: number }>>;
+  readonly severity: "error" | "warn";
+  readonly rows: number;
+  readonly contentHash: string;
+  /** Fingerprints, backfills and a digest of the stamps of what was live, and the version of Postgres. */
+  readonly provenance: {
+    readonly fingerprints: readonly string[];
+    readonly backfills: readonly string[];
+    readonly stamps: string | null;
+    readonly server: string;
+  };
+  readonly state: "captured" | "approved" | "retired";
+  readonly reason: string;
+  readonly capturedBy: string;
+  readonly capturedAt: string;
+  readonly decidedBy: string | null;
+  readonly decidedAt: string | null;
+}
+
 export interface Status {
   readonly backfill: string;
   readonly planHash: string;

@@ -2,6 +2,7 @@
 /** The command line: one file a command; every command calls use cases and prints what they report. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { addBaseline } from "./baseline.ts";
 import { addCheck } from "./check.ts";
 import { addControl } from "./control.ts";
 import { addDev } from "./dev.ts";
@@ -50,6 +51,7 @@ function createProgram(): Command {
     addControl,
     addLimit,
     addCheck,
+    addBaseline,
     addDiff,
     addPromote,
     addRollback,

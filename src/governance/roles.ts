@@ -19,6 +19,7 @@ export const leastRole = {
   "backfill.read": "viewer",
   // Rows of the users' own tables can be part of a diff, but a viewer is trusted with derived data.
   "backfill.diff": "viewer",
+  "baseline.read": "viewer",
   "limit.read": "viewer",
   "queue.read": "viewer",
   "metrics.read": "viewer",
@@ -32,8 +33,11 @@ export const leastRole = {
   "backfill.retry": "operator",
   // It reads every partition that it looks at, and may hold a backfill.
   "check.run": "operator",
+  "baseline.capture": "operator",
   "limit.set": "operator",
   "doctor.run": "operator",
+  // What is right is not said by the one who computes it.
+  "baseline.decide": "approver",
   // These two change live tables.
   "backfill.promote": "approver",
   "backfill.rollback": "approver",

@@ -1,6 +1,7 @@
 /**
  * The last look before a backfill is verified: rules that one partition cannot show, asked of each dataset as it will be
- * after promotion (uniqueness across partitions, foreign keys), and what is unlike its history. Called by the planner loop when no task is open.
+ * after promotion (uniqueness across partitions, foreign keys), what differs from
+ * golden baselines, and what is unlike its history. Called by the planner loop when no task is open.
  */
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Derived } from "../catalog/dataset.ts";
@@ -14,6 +15,7 @@ import { judgeDataset, type Outcome, resultsAcross, type Verdict, verdictOf } fr
 import { liveConstraints, type Recomputed } from "../warehouse/constraints.ts";
 import type { DatasetProbe } from "../warehouse/probe.ts";
 import { anomaliesOf } from "./anomalies.ts";
+import { baselineOutcomes } from "./baseline.ts";
 
 export interface Judged {
   readonly dataset: string;
@@ -52,12 +54,20 @@ export async function verify(
 
 async function judge(database: Database, catalog: Catalog, backfill: string): Promise<Judged[]> {
   const judged: Judged[] = [];
-  for (const each of await across(database, catalog, backfill)) {
+  const all = await across(database, catalog, backfill);
+  const parts = all.map(({ part }) => part);
+  for (const each of all) {
     const { outcomes } = await judgeDataset(database, each.derived, each.probes);
-    const proofs = await anomaliesOf(database, each.derived, each.part, backfill);
+    const anomalies = await anomaliesOf(database, each.derived, each.part, backfill);
+    const baselines = await baselineOutcomes(database, each.part, parts, derivedOf(catalog));
+    const proofs = [...baselines, ...anomalies];
     judged.push({ ...each, proofs, verdict: verdictOf([...outcomes, ...proofs]) });
   }
   return judged;
+}
+
+function derivedOf(catalog: Catalog): Derived[] {
+  return [...catalog.datasets.values()].filter((dataset): dataset is Derived => dataset.kind === "derived");
 }
 
 /** The rules of each dataset as a whole, with the dataset as it would be after promotion. */

@@ -123,8 +123,9 @@ describe("any history", () => {
 });
 
 describe("half a year of flights", () => {
-  const path = new URL("../fixtures/flights-days.json", import.meta.url);
-  const flights = JSON.parse(readFileSync(path, "utf8")) as PartitionMetrics[];
+  const path = new URL("../fixtures/flights-days.ndjson", import.meta.url);
+  const lines = readFileSync(path, "utf8").trimEnd().split("\n");
+  const flights = lines.map((line) => JSON.parse(line) as PartitionMetrics);
 
   it.each(["all other days", "earlier days"] as const)(
     "compared with %s: 95 % of 200 planted changes are told, and at most 1 % of the clean days",
