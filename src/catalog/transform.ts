@@ -93,8 +93,10 @@ type Decode = (value: unknown) => unknown;
  */
 function decoderOf(name: string, field: unknown): Decode {
   if (is(field, Column)) {
-    const { mapFromDriverValue } = field;
-    return mapFromDriverValue === Column.prototype.mapFromDriverValue ? asIs : mapFromDriverValue.bind(field);
+    const decoder: { readonly mapFromDriverValue: unknown } = Column.prototype;
+    return Reflect.get(field, "mapFromDriverValue") === decoder.mapFromDriverValue
+      ? asIs
+      : field.mapFromDriverValue.bind(field);
   }
   if (is(field, SQL)) return sqlDecoder(field);
   if (is(field, SQL.Aliased)) return sqlDecoder(field.sql);

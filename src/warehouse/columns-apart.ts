@@ -63,7 +63,8 @@ function printed(value: TreeValue | readonly TreeValue[], relations: ReadonlyMap
     .filter(([field]) => !varying.has(field))
     .map(([field, parts]) => {
       if (field !== "relid") return [field, printed(parts, relations)];
-      return [field, relations.get(String(parts[0])) ?? "view"];
+      const [relation] = parts;
+      return [field, (typeof relation === "string" ? relations.get(relation) : undefined) ?? "view"];
     });
   return [node.name, fields];
 }
