@@ -43,8 +43,10 @@ export type { Actor, Role } from "./governance/roles.ts";
 export type {
   ColumnChanges,
   DatasetChange,
+  DatasetExpectation,
   DeadlineForecast,
   Decision,
+  Expectation,
   Forecast,
   Guarantees,
   Interval,
@@ -52,6 +54,7 @@ export type {
   PlanRequest,
   Reason,
   RecomputeStep,
+  RequestedExpectation,
   ReuseStep,
   SkipStep,
   StaleValidation,

@@ -7,6 +7,35 @@
 import type { Ranges } from "./catalog/ranges.ts";
 import { hashOf } from "./hash.ts";
 
+/** How far a backfill may reach; what differs beyond it holds the backfill. Nothing is said by what is left out. */
+export interface Expectation {
+  /**
+   * Owned columns, by their database names, in which rows may differ. A row that appears or disappears is outside, unless
+   * all columns of the key are named too.
+   */
+  readonly columns?: readonly string[];
+  /** Rows of a dataset that are added, removed or changed, at most. */
+  readonly maxChangedRows?: number;
+  /** The same as a share, 0 to 1, of the rows that were or will be in the recomputed partitions, whichever are more. */
+  readonly maxChangedRatio?: number;
+  /** A condition in SQL over the owned columns, which every row that differs satisfies, before and after. */
+  readonly where?: string;
+}
+
+/**
+ * `maxChangedRows` and `maxChangedRatio` hold for every recomputed dataset; `columns` and `where` for those that are
+ * recomputed because of themselves or the request, not only because of what they read. `datasets` says it anew, and in
+ * full, for those that are named there.
+ */
+export interface RequestedExpectation extends Expectation {
+  readonly datasets?: Readonly<Record<string, Expectation>>;
+}
+
+/** What a plan says of one of its datasets. */
+export interface DatasetExpectation extends Expectation {
+  readonly dataset: string;
+}
+
 interface RequestOf {
   /** Which partitions go first where criticality does not decide. Default: the oldest. */
   readonly order?: "newest" | "oldest";
@@ -14,6 +43,8 @@ interface RequestOf {
   readonly deadline?: string;
   /** An earlier backfill that is given up for this one: what it has computed and verified is taken over. */
   readonly continues?: string;
+  /** What is expected to change, at most. */
+  readonly expect?: RequestedExpectation;
 }
 
 export interface ChangesRequest extends RequestOf {
@@ -153,6 +184,8 @@ export interface Decision {
   /** To be validated anew, without computing anything: `rederive check --stale`. */
   readonly validation: readonly StaleValidation[];
   readonly guarantees: Guarantees;
+  /** In plan order; absent where nothing was said. Compared with the candidates before the backfill is verified. */
+  readonly expect?: readonly DatasetExpectation[];
 }
 
 /** What holds however the run goes. */

@@ -20,3 +20,11 @@ export function rate(text: string): { max: number; perMs: number } {
   if (max > 0 && perMs > 0) return { max, perMs };
   throw new InvalidArgumentError("Expected a rate such as 50/s, 600/m or 5/100ms.");
 }
+
+/** `1%`, `0.5 %` or `0.01` as a share from 0 to 1. */
+export function share(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*(%?)$/.exec(text.trim());
+  const value = Number(match?.[1] ?? Number.NaN) / (match?.[2] === "%" ? 100 : 1);
+  if (value >= 0 && value <= 1) return value;
+  throw new InvalidArgumentError("Expected a share such as 1% or 0.01.");
+}

@@ -13,9 +13,9 @@ import { loadConfig } from "./load-config.ts";
 import { lockNote, writeLock } from "./lock.ts";
 import { type CommonOptions, type Opened, withRederive } from "./open.ts";
 import { colors, createOutput } from "./output.ts";
-import { partitionOptions, windowOptions } from "./request.ts";
+import { addExpectOptions, type ExpectOptions, expectOptions, partitionOptions, windowOptions } from "./request.ts";
 
-export interface PlanOptions extends CommonOptions, FormatOptions {
+export interface PlanOptions extends CommonOptions, FormatOptions, ExpectOptions {
   readonly from?: string;
   readonly to?: string;
   readonly partitions?: string;
@@ -33,7 +33,7 @@ export interface FormatOptions {
 }
 
 export function addPlan(program: Command): void {
-  program
+  const command = program
     .command("plan")
     .description("plan what changed in the definitions, or the named datasets, and store the plan")
     .argument("[datasets...]", "recompute these on request; without any, everything whose definition changed")
@@ -47,11 +47,11 @@ export function addPlan(program: Command): void {
     .addOption(new Option("--format <format>", "markdown is made for pull requests").choices(["text", "markdown"]))
     .option("--reason <text>", "why; it is part of the plan and of the audit trail")
     .option("--check", "store nothing; exit 6 when something would be recomputed")
-    .option("--update-lock", "only write rederive.lock.json, the hashes of map functions; needs no database")
-    .action(async (datasets: string[], _options: unknown, command: Command) => {
-      const options = command.optsWithGlobals<PlanOptions>();
-      await (options.updateLock === true ? updateLock(options) : planCommand(datasets, options));
-    });
+    .option("--update-lock", "only write rederive.lock.json, the hashes of map functions; needs no database");
+  addExpectOptions(command).action(async (datasets: string[], _options: unknown, command: Command) => {
+    const options = command.optsWithGlobals<PlanOptions>();
+    await (options.updateLock === true ? updateLock(options) : planCommand(datasets, options));
+  });
 }
 
 async function updateLock(options: PlanOptions): Promise<void> {
@@ -119,5 +119,6 @@ export function planInputOf(datasets: readonly string[], options: PlanOptions): 
     ...(options.order === undefined ? {} : { order: options.order }),
     ...(options.deadline === undefined ? {} : { deadline: options.deadline }),
     ...(options.continue === undefined ? {} : { continues: options.continue }),
+    ...expectOptions(options),
   };
 }

@@ -1,5 +1,8 @@
 /** Options that name a part of a dataset, as several commands have them. */
+import type { Command } from "commander";
 import { RederiveError } from "../errors.ts";
+import type { RequestedExpectation } from "../plan.ts";
+import { share, wholeNumber } from "./numbers.ts";
 
 export interface WindowOptions {
   readonly from?: string;
@@ -17,4 +20,31 @@ export function windowOptions({ from, to }: WindowOptions): { window?: { from: s
 /** Labels separated by commas. */
 export function partitionOptions({ partitions }: { readonly partitions?: string }): { partitions?: string[] } {
   return partitions === undefined ? {} : { partitions: partitions.split(",").map((label) => label.trim()) };
+}
+
+export interface ExpectOptions {
+  readonly expectColumns?: string;
+  readonly expectRows?: number;
+  readonly expectRatio?: number;
+  readonly expectWhere?: string;
+}
+
+/** What may change, at most. */
+export function addExpectOptions(command: Command): Command {
+  return command
+    .option("--expect-columns <names>", "rows may differ in these columns alone, comma-separated")
+    .option("--expect-rows <n>", "at most so many rows of a dataset may differ", wholeNumber(0, 2 ** 31))
+    .option("--expect-ratio <share>", "at most this share of a dataset's rows may differ, such as 2%", share)
+    .option("--expect-where <condition>", "only rows of which this SQL condition is true may differ");
+}
+
+export function expectOptions(options: ExpectOptions): { expect?: RequestedExpectation } {
+  const { expectColumns, expectRows, expectRatio, expectWhere } = options;
+  const expect: RequestedExpectation = {
+    ...(expectColumns === undefined ? {} : { columns: expectColumns.split(",").map((name) => name.trim()) }),
+    ...(expectRows === undefined ? {} : { maxChangedRows: expectRows }),
+    ...(expectRatio === undefined ? {} : { maxChangedRatio: expectRatio }),
+    ...(expectWhere === undefined ? {} : { where: expectWhere }),
+  };
+  return Object.keys(expect).length === 0 ? {} : { expect };
 }

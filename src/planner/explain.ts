@@ -34,6 +34,7 @@ export function explainPlan(catalog: Catalog, plan: Plan, paint: Paint = plain):
     ...section("To be validated anew, with: rederive check --stale", validationTexts(catalog, decision)),
     nothing ? "Nothing to do." : forecastText(forecast),
     ...deadlineLines(forecast),
+    ...expectationTexts(decision),
     ...(nothing ? [] : guaranteeTexts(decision).map((line) => paint("quiet", line))),
     ...forecast.warnings.map((warning) => `${paint("warning", "warning:")} ${warning}`),
   ];
@@ -137,6 +138,21 @@ export function forecastText({ tasks, seconds, interval, prunable, adopted }: Fo
     prunable === 0 ? "" : `; ${count(prunable, "task")} will end early if what they read comes out as it was`;
   const taken = adopted === 0 ? "" : `; ${count(adopted, "task")} only take over rows that were verified before`;
   return `${count(tasks, "task")}${time}${range}${early}${taken}`;
+}
+
+/** `Expected of airport_day: rows differ in delay alone, 500 of them at most; anything else holds the backfill.` */
+export function expectationTexts({ expect = [] }: Decision): string[] {
+  return expect.map(({ dataset, columns, maxChangedRows, maxChangedRatio, where }) => {
+    const parts = [
+      ...(columns === undefined ? [] : [`rows differ in ${columns.length === 0 ? "nothing" : listOf(columns)} alone`]),
+      ...(maxChangedRows === undefined ? [] : [`at most ${count(maxChangedRows, "row")}`]),
+      ...(maxChangedRatio === undefined
+        ? []
+        : [`at most ${Number((maxChangedRatio * 100).toPrecision(3))} % of the rows`]),
+      ...(where === undefined ? [] : [`only where ${where}`]),
+    ];
+    return `Expected of ${dataset}: ${parts.join(", ")}; anything else holds the backfill.`;
+  });
 }
 
 const verdicts = {

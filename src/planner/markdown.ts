@@ -3,7 +3,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import { size } from "../catalog/ranges.ts";
 import type { Plan } from "../plan.ts";
 import { recomputeSteps } from "../plan.ts";
-import { changeText, forecastText, guaranteeTexts, requestText, validationTexts } from "./explain.ts";
+import { changeText, expectationTexts, forecastText, guaranteeTexts, requestText, validationTexts } from "./explain.ts";
 import { labelRanges } from "./labels.ts";
 import { causeOf } from "./report.ts";
 
@@ -29,6 +29,7 @@ export function planMarkdown(catalog: Catalog, plan: Plan, backfill: string | nu
     nothing ? "**Nothing to do.**" : `**${forecastText(forecast)}**`,
     "",
     ...list("To be validated anew (`rederive check --stale`)", validationTexts(catalog, decision)),
+    ...list("Expected", expectationTexts(decision)),
     ...list("Warnings", forecast.warnings),
     ...(nothing ? [] : list("Guarantees", guaranteeTexts(decision))),
     ...(backfill === null ? [] : [`Run it with \`rederive run ${backfill}\`.`]),

@@ -11,6 +11,7 @@ import { hashOf } from "../hash.ts";
 import { type Decision, makePlan, type Plan, type Step } from "../plan.ts";
 import { staleValidation } from "./categories.ts";
 import { pendingOf } from "./changes.ts";
+import { expectationsOf } from "./expectations.ts";
 import { forecastOf } from "./forecast.ts";
 import {
   type Closure,
@@ -123,5 +124,6 @@ function decisionOf(scope: Scope, impact: Impact, known: KnownSpread): Omit<Deci
       rollback: "until finalized",
       hashAlgorithm: input.hashAlgorithm,
     },
+    ...expectationsOf(input.catalog, request.expect, steps),
   };
 }

@@ -5,6 +5,7 @@ import { parseMoment } from "../catalog/moment.ts";
 import { intersect, isEmpty, type Ranges, rangesOf, size } from "../catalog/ranges.ts";
 import { RederiveError } from "../errors.ts";
 import type { PlanRequest } from "../plan.ts";
+import { canonicalExpectation } from "./expectations.ts";
 import { of, type PartitionMap } from "./impact.ts";
 import {
   refuseEmpty,
@@ -17,7 +18,7 @@ import {
 
 /** Names sorted and once each, so that the order in which they were typed does not change the hash. */
 export function canonicalRequest(catalog: Catalog, request: PlanRequest): PlanRequest {
-  const common = commonOf(request);
+  const common = commonOf(catalog, request);
   if (request.kind === "changes") {
     const forward = request.forwardFrom === undefined ? {} : { forwardFrom: dateOf(request.forwardFrom) };
     if (request.datasets === undefined) return { kind: "changes", ...forward, ...common };
@@ -35,8 +36,12 @@ export function canonicalRequest(catalog: Catalog, request: PlanRequest): PlanRe
   };
 }
 
-function commonOf({ order, deadline, continues }: PlanRequest): Pick<PlanRequest, "order" | "deadline" | "continues"> {
+function commonOf(
+  catalog: Catalog,
+  { order, deadline, continues, expect }: PlanRequest,
+): Pick<PlanRequest, "order" | "deadline" | "continues" | "expect"> {
   return {
+    ...(expect === undefined ? {} : { expect: canonicalExpectation(catalog, expect) }),
     ...(order === undefined ? {} : { order }),
     ...(deadline === undefined ? {} : { deadline: instantOf(deadline) }),
     ...(continues === undefined ? {} : { continues }),

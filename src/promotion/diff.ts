@@ -7,7 +7,7 @@ import type { DatasetDiff, Diff } from "../report.ts";
 import { stampedPartitions } from "../store/live.ts";
 import { provenEqual } from "../store/writes.ts";
 import type { Database, Tx } from "../tx.ts";
-import { describeDifferences, findDifferences } from "../warehouse/compare.ts";
+import { type Differences, describeDifferences, findDifferences } from "../warehouse/compare.ts";
 import { pinTransaction } from "../warehouse/locks.ts";
 import { createScratch } from "../warehouse/restore.ts";
 import { loadTarget, type MergeInput, type Target } from "../warehouse/target.ts";
@@ -37,12 +37,21 @@ export async function diff(database: Database, request: DiffRequest): Promise<Di
 }
 
 async function diffDataset(tx: Tx, target: Target, { backfill, samples }: DiffRequest): Promise<DatasetDiff> {
+  const { found, rows } = await differencesOf(tx, target, backfill);
+  return describeDifferences(tx, target, found, { rows, samples: samples ?? 3 });
+}
+
+/** Fills a temporary restore point with what differs in the partitions whose tasks are done, and how many rows these have. */
+export async function differencesOf(
+  tx: Tx,
+  target: Target,
+  backfill: string,
+): Promise<{ found: Differences; rows: number }> {
   const { dataset, derived } = target;
   const partitions = await stampedPartitions(tx, backfill, dataset);
   const equal = await provenEqual(tx, backfill, { dataset, ...(await writeCounts(tx, derived)) });
   await createScratch(tx, target);
   const unproven = partitions.filter(({ partition }) => !contains(equal, partition));
   const found = await findDifferences(tx, target, unproven);
-  const rows = partitions.reduce((sum, partition) => sum + partition.rows, 0);
-  return describeDifferences(tx, target, found, { rows, samples: samples ?? 3 });
+  return { found, rows: partitions.reduce((sum, partition) => sum + partition.rows, 0) };
 }

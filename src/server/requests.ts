@@ -68,6 +68,31 @@ export const diffQuery = z.strictObject({
   samples: z.exactOptional(wholeNumber("Differing rows to show of each dataset; none by default", 100)),
 });
 
+const expectationFields = {
+  columns: z.exactOptional(
+    z.array(z.string().min(1).max(63)).max(1_000).describe("Owned columns in which rows may differ"),
+  ),
+  maxChangedRows: z.exactOptional(z.int().min(0).describe("Rows of a dataset that differ, at most")),
+  maxChangedRatio: z.exactOptional(z.number().min(0).max(1).describe("The same as a share of its rows")),
+  where: z.exactOptional(
+    z
+      .string()
+      .min(1)
+      .max(4_000)
+      .refine(hasNoControls, "control characters are not allowed")
+      .describe("Condition in SQL over the owned columns, true for every row that differs"),
+  ),
+};
+
+const expectation = z
+  .strictObject({
+    ...expectationFields,
+    datasets: z.exactOptional(
+      z.record(datasetName, z.strictObject(expectationFields)).describe("For these datasets, instead of the others"),
+    ),
+  })
+  .describe("What may change; anything beyond holds the backfill before it is verified");
+
 export const planBody = z
   .strictObject({
     datasets: z.exactOptional(
@@ -88,6 +113,7 @@ export const planBody = z
     continues: z.exactOptional(
       z.string().min(1).max(80).describe("A backfill that this one takes the place of; what it verified is taken over"),
     ),
+    expect: z.exactOptional(expectation),
     reason,
   })
   .register(components, { id: "PlanRequest" });

@@ -133,10 +133,23 @@ export const limitList: z.ZodType<{ readonly limits: readonly LimitSetting[] }> 
   .object({ limits: z.array(limitSetting) })
   .register(components, { id: "LimitList" });
 
+const expectationFields = {
+  columns: z.exactOptional(z.array(z.string())),
+  maxChangedRows: z.exactOptional(z.number()),
+  maxChangedRatio: z.exactOptional(z.number()),
+  where: z.exactOptional(z.string()),
+};
+
 const requestFields = {
   order: z.exactOptional(z.enum(["newest", "oldest"])),
   deadline: z.exactOptional(z.string()),
   continues: z.exactOptional(z.string()),
+  expect: z.exactOptional(
+    z.object({
+      ...expectationFields,
+      datasets: z.exactOptional(z.record(z.string(), z.object(expectationFields))),
+    }),
+  ),
 };
 
 const planRequest: z.ZodType<PlanRequest> = z.discriminatedUnion("kind", [
@@ -247,6 +260,7 @@ export const plan: z.ZodType<Plan> = z
         rollback: z.literal("until finalized"),
         hashAlgorithm: z.string(),
       }),
+      expect: z.exactOptional(z.array(z.object({ dataset: z.string(), ...expectationFields }))),
     }),
     forecast,
   })

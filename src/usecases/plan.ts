@@ -9,7 +9,13 @@ import { type DataShape, definitionOf, type MetadataShape, metadataShape } from 
 import type { Ranges } from "../catalog/ranges.ts";
 import { RederiveError } from "../errors.ts";
 import { canonicalJson, hashOf } from "../hash.ts";
-import { type Plan, type PlanRequest, recomputeSteps } from "../plan.ts";
+import {
+  type DatasetExpectation,
+  type Plan,
+  type PlanRequest,
+  type RequestedExpectation,
+  recomputeSteps,
+} from "../plan.ts";
 import type { LiveContent, LiveMap } from "../planner/changes.ts";
 import type { EarlierRun, Fingerprints } from "../planner/input.ts";
 import { basisPartitions, completePlan, draftPlan } from "../planner/planner.ts";
@@ -24,6 +30,7 @@ import { currentTraceparent, withSpan } from "../telemetry/spans.ts";
 import type { Tx } from "../tx.ts";
 import { requireAssumptions } from "../validation/assumptions.ts";
 import { liveColumns } from "../warehouse/columns.ts";
+import { requireCondition } from "../warehouse/condition.ts";
 import { describeTransform } from "../warehouse/describe.ts";
 import { hashAlgorithm } from "../warehouse/digest.ts";
 import { extentOf, partitionIndexWarning } from "../warehouse/extent.ts";
@@ -49,6 +56,8 @@ export interface PlanInput {
   readonly deadline?: string | Date | undefined;
   /** A backfill that this one takes the place of: what it has computed and verified is taken over. */
   readonly continues?: string | undefined;
+  /** What is expected to change, at most; anything beyond holds the backfill before it is verified. */
+  readonly expect?: RequestedExpectation | undefined;
   /** Why; it is part of the plan that others approve. */
   readonly reason: string;
 }
@@ -115,6 +124,7 @@ function requestOf(catalog: Catalog, input: PlanInput): PlanRequest {
     ...(input.order === undefined ? {} : { order: input.order }),
     ...(input.deadline === undefined ? {} : { deadline: timeText(input.deadline) }),
     ...(input.continues === undefined ? {} : { continues: input.continues }),
+    ...(input.expect === undefined ? {} : { expect: input.expect }),
   };
   if (datasets === undefined || input.changes === true) {
     if (input.window !== undefined || input.partitions !== undefined) {
@@ -185,11 +195,20 @@ async function makePlan(context: Context, request: PlanRequest, requestReason: s
         maxTasks: settings.maxTasks,
       });
       await requireAssumptions(tx, catalog, recomputeSteps(draft.decision));
+      await requireConditions(tx, catalog, draft.decision.expect ?? []);
       const digests = await liveDigests(tx, basisPartitions(draft.decision.steps));
       return { plan: completePlan(draft, digests), fingerprints };
     },
     { isolation: "repeatable read" },
   );
+}
+
+/** Conditions are compiled while somebody looks, and not when a run of hours has come to its end. */
+async function requireConditions(tx: Tx, catalog: Catalog, expect: readonly DatasetExpectation[]): Promise<void> {
+  for (const { dataset, where } of expect) {
+    const derived = catalog.datasets.get(dataset);
+    if (where !== undefined && derived?.kind === "derived") await requireCondition(tx, derived, where);
+  }
 }
 
 /** What is live, by dataset. */

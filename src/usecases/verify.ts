@@ -16,13 +16,14 @@ import { liveConstraints, type Recomputed } from "../warehouse/constraints.ts";
 import type { DatasetProbe } from "../warehouse/probe.ts";
 import { anomaliesOf } from "./anomalies.ts";
 import { baselineOutcomes } from "./baseline.ts";
+import { outsideReach } from "./reach.ts";
 
 export interface Judged {
   readonly dataset: string;
   readonly accepted: boolean;
   readonly probes: readonly DatasetProbe[];
   readonly verdict: Verdict;
-  /** What no probe found: anomalies, and differences to baselines. In the verdict too. */
+  /** What no probe found: anomalies, differences to baselines, and what the plan does not expect. In the verdict too. */
   readonly proofs: readonly Outcome[];
 }
 
@@ -54,13 +55,14 @@ export async function verify(
 
 async function judge(database: Database, catalog: Catalog, backfill: string): Promise<Judged[]> {
   const judged: Judged[] = [];
+  const outside = await outsideReach(database, catalog, backfill);
   const all = await across(database, catalog, backfill);
   const parts = all.map(({ part }) => part);
   for (const each of all) {
     const { outcomes } = await judgeDataset(database, each.derived, each.probes);
     const anomalies = await anomaliesOf(database, each.derived, each.part, backfill);
     const baselines = await baselineOutcomes(database, each.part, parts, derivedOf(catalog));
-    const proofs = [...baselines, ...anomalies];
+    const proofs = [...(outside.get(each.dataset) ?? []), ...baselines, ...anomalies];
     judged.push({ ...each, proofs, verdict: verdictOf([...outcomes, ...proofs]) });
   }
   return judged;

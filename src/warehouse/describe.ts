@@ -66,7 +66,7 @@ async function describeIn(tx: Tx, derived: Derived, literals: readonly string[])
   );
   if (failure !== undefined) refuse(derived, [statementFault(failure, derived)]);
   const columns = await columnsOfView(tx);
-  const action = await ruleOf(tx);
+  const action = await ruleOf(tx, view);
   const tree = readRuleTree(action);
   const { sources, faults: functionFaults } = await judgeFunctions(tx, derived, tree.functions);
   faults.push(...(await relationFaults(tx, derived, tree)), ...functionFaults, ...treeFaults(tree, literals));
@@ -86,7 +86,7 @@ async function handleNames(tx: Tx, derived: Derived): Promise<Map<string, string
 }
 
 /** Literals are read, and the definition is printed, under the settings that tasks run with; handles hide tables. */
-async function pinLocally(tx: Tx): Promise<void> {
+export async function pinLocally(tx: Tx): Promise<void> {
   const settings = {
     ...pins,
     search_path: `pg_temp, ${(pins["search_path"] ?? "public").replace(/,?\s*pg_temp\b/, "")}`,
@@ -132,10 +132,11 @@ async function columnsOfView(tx: Tx): Promise<DescribedColumn[]> {
   return (await tableColumns(tx, `pg_temp.${view}`)).map(({ name, type }) => ({ name, type }));
 }
 
-async function ruleOf(tx: Tx): Promise<string> {
+/** The parse tree of a temporary view, as Postgres keeps it. */
+export async function ruleOf(tx: Tx, name: string): Promise<string> {
   const [row] = await tx.query<{ action: string }>(
     "select ev_action::text as action from pg_catalog.pg_rewrite where ev_class = $1::text::regclass and rulename = '_RETURN'",
-    [`pg_temp.${view}`],
+    [`pg_temp.${name}`],
   );
   return (row as { action: string }).action;
 }
@@ -298,7 +299,7 @@ async function tryAssign(tx: Tx, names: readonly string[]): Promise<unknown> {
 }
 
 /** Runs a statement that may fail without losing the transaction; gives the error, or undefined. */
-async function attempt(tx: Tx, statement: string): Promise<unknown> {
+export async function attempt(tx: Tx, statement: string): Promise<unknown> {
   await tx.query("savepoint rederive_attempt");
   try {
     await tx.query(statement);
