@@ -17,6 +17,8 @@ export interface NewEdge {
 
 /** Rows a statement; keeps a parameter array at a few hundred kilobytes. */
 const chunkRows = 20_000;
+/** Each statement finds its tasks by reading all of the backfill's, so edges go in few, and larger, statements. */
+const chunkEdges = 250_000;
 
 /** Inserts all tasks and edges; tasks that wait for nobody are ready at once. */
 export async function insertTasks(
@@ -26,7 +28,7 @@ export async function insertTasks(
   edges: readonly NewEdge[],
 ): Promise<void> {
   const consumers = new Set(edges.map((edge) => edge.consumer));
-  for (const chunk of chunks(tasks)) {
+  for (const chunk of chunks(tasks, chunkRows)) {
     await tx.query(
       `insert into rederive.task (backfill, dataset, partition, rank, state)
        select $1::text, t.dataset, t.partition, t.rank, t.state
@@ -42,7 +44,7 @@ export async function insertTasks(
   }
   // Fresh statistics, or the joins below, and the claims that follow, are planned for an empty table.
   await tx.query("analyze rederive.task");
-  for (const chunk of chunks(edges)) {
+  for (const chunk of chunks(edges, chunkEdges)) {
     await tx.query(
       `insert into rederive.edge (producer, consumer)
        select p.id, c.id
@@ -157,6 +159,6 @@ export async function retryTasks(tx: Tx, selection: RetrySelection): Promise<num
   return ids.length;
 }
 
-function* chunks<T>(items: readonly T[]): Generator<readonly T[]> {
-  for (let start = 0; start < items.length; start += chunkRows) yield items.slice(start, start + chunkRows);
+function* chunks<T>(items: readonly T[], rows: number): Generator<readonly T[]> {
+  for (let start = 0; start < items.length; start += rows) yield items.slice(start, start + rows);
 }
