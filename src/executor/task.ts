@@ -31,17 +31,17 @@ export async function runTasks(
   context: TaskContext,
   traceparent?: string | null,
 ): Promise<Outcomes> {
-  const [{ backfill, dataset, task }] = refs as readonly [TaskRef];
+  const [{ backfill, dataset }] = refs as readonly [TaskRef];
   let plan: RunPlan;
   try {
     plan = await context.plans.plan(backfill);
   } catch (error) {
     return ofAll(refs, unpreparable(error));
   }
-  const attributes = { "rederive.backfill": backfill, "rederive.dataset": dataset, "rederive.task": task };
+  const tasks = refs.map(({ task }) => task);
   return await withSpan(
     "task",
-    { ...attributes, "rederive.tasks": refs.length },
+    { "rederive.backfill": backfill, "rederive.dataset": dataset, "rederive.tasks": tasks },
     async (span) => {
       const outcomes = await attemptTasks(refs, context, plan);
       span.setAttribute("rederive.outcome", [...new Set([...outcomes.values()].map(nameOf))].join(", "));

@@ -23,7 +23,7 @@ describe("docs/checks.md", () => {
   );
 
   it("has the bounds of each unit", () => {
-    const rows = [...document.matchAll(/^\| (\w+) \| (\S*) \| (\S*) \| (whole)? ?\|$/gm)].map(
+    const rows = [...document.matchAll(/^\| (\w+) +\| (\S*) +\| (\S*) +\| (whole)? +\|$/gm)].map(
       ([, unit = "", min = "", max = "", whole]) => [
         unit,
         {
