@@ -106,6 +106,8 @@ export const task = rederive.table(
     /** Release order within the backfill: upstreams have lower ranks than their consumers. */
     rank: id("rank").notNull(),
     state: text("state").notNull(),
+    /** In the plan for its recomputed inputs alone: unchanged where those come out as they were (see cutoff.ts). */
+    prunable: boolean("prunable").notNull().default(false),
     epoch: integer("epoch").notNull().default(0),
     /** Attempts that ended in an error since the last retry by a person. */
     attempts: integer("attempts").notNull().default(0),
@@ -133,7 +135,9 @@ export const task = rederive.table(
     ),
     index("task_unreleased")
       .on(table.backfill, table.rank)
-      .where(sql`${table.releasedAt} is null and ${table.state} in ('waiting','ready')`),
+      .where(
+        sql`${table.releasedAt} is null and (${table.state} = 'ready' or (${table.state} = 'waiting' and not ${table.prunable}))`,
+      ),
     index("task_window")
       .on(table.backfill, table.id)
       .where(sql`${table.releasedAt} is not null and ${table.state} in ('waiting','ready','running')`),

@@ -1,0 +1,3 @@
+DROP INDEX "rederive"."task_unreleased";--> statement-breakpoint
+ALTER TABLE "rederive"."task" ADD COLUMN "prunable" boolean DEFAULT false NOT NULL;--> statement-breakpoint
+CREATE INDEX "task_unreleased" ON "rederive"."task" USING btree ("backfill","rank") WHERE "rederive"."task"."released_at" is null and ("rederive"."task"."state" = 'ready' or ("rederive"."task"."state" = 'waiting' and not "rederive"."task"."prunable"));
