@@ -365,6 +365,15 @@ export const baseline = rederive.table(
   ],
 );
 
+/** The columns that the table of a dataset had when a backfill that reads or writes it was last started. */
+export const tableShape = rederive.table("table_shape", {
+  dataset: text("dataset").primaryKey(),
+  /** [{ name, type, number }] in the table's order. */
+  columns: jsonb("columns").notNull(),
+  backfill: text("backfill").notNull(),
+  seenAt: at("seen_at").notNull().defaultNow(),
+});
+
 /** The last look at live data of a dataset that is validated on a schedule. */
 export const watch = rederive.table("watch", {
   dataset: text("dataset").primaryKey(),
