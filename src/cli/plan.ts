@@ -8,12 +8,21 @@ import { explainPlan, type Paint, type Tone } from "../planner/explain.ts";
 import { planMarkdown } from "../planner/markdown.ts";
 import { stepsReport } from "../planner/report.ts";
 import type { PlanInput } from "../usecases/plan.ts";
+import type { SampleInput } from "../usecases/sample.ts";
 import { exitCodes } from "./exit.ts";
+import { interruptible } from "./interrupt.ts";
 import { loadConfig } from "./load-config.ts";
 import { lockNote, writeLock } from "./lock.ts";
 import { type CommonOptions, type Opened, withRederive } from "./open.ts";
-import { colors, createOutput } from "./output.ts";
-import { addExpectOptions, type ExpectOptions, expectOptions, partitionOptions, windowOptions } from "./request.ts";
+import { colors, createOutput, type Output } from "./output.ts";
+import {
+  addExpectOptions,
+  type ExpectOptions,
+  expectOptions,
+  partitionOptions,
+  sampleOf,
+  windowOptions,
+} from "./request.ts";
 
 export interface PlanOptions extends CommonOptions, FormatOptions, ExpectOptions {
   readonly from?: string;
@@ -26,6 +35,7 @@ export interface PlanOptions extends CommonOptions, FormatOptions, ExpectOptions
   readonly order?: "newest" | "oldest";
   readonly deadline?: string;
   readonly continue?: string;
+  readonly sample?: SampleInput;
 }
 
 export interface FormatOptions {
@@ -44,6 +54,12 @@ export function addPlan(program: Command): void {
     .addOption(new Option("--order <which>", "which partitions go first").choices(["oldest", "newest"]))
     .option("--deadline <time>", "when it should be done, with its offset; the plan says whether it can be met")
     .option("--continue <backfill>", "take the place of a backfill, and take over what it has computed and verified")
+    .option(
+      "--sample <what>",
+      "compute a share of each dataset (1%), or partitions of one (orders=2001-01-03,2001-02-01..2001-02-08; repeat it), apart, " +
+        "and show what would change",
+      sampleOf,
+    )
     .addOption(new Option("--format <format>", "markdown is made for pull requests").choices(["text", "markdown"]))
     .option("--reason <text>", "why; it is part of the plan and of the audit trail")
     .option("--check", "store nothing; exit 6 when something would be recomputed")
@@ -68,20 +84,35 @@ async function planCommand(datasets: readonly string[], options: PlanOptions): P
   const work = async ({ acting, rederive, output }: Opened): Promise<void> => {
     const { catalog } = rederive;
     if (options.check === true) {
-      const plan = await acting.preview(input);
+      const plan = await interruptibly(input, output, (wish) => acting.preview(wish));
       output.data(stepsReport(catalog, plan, { backfill: null, state: "preview" }));
       for (const line of planLines(catalog, plan, null, options)) output.text(line);
       if (recomputeSteps(plan.decision).length > 0) process.exitCode = exitCodes.workToDo;
       return;
     }
-    const { id, plan } = await acting.plan(input);
+    const { id, plan } = await interruptibly(input, output, (wish) => acting.plan(wish));
     output.data(stepsReport(catalog, plan, { backfill: id, state: "planned" }));
     for (const line of planLines(catalog, plan, id, options)) output.text(line);
     if (options.format === "markdown") return;
     output.text("");
-    output.text(`stored as ${id}; run it with: rederive run ${id}`);
+    const idle = recomputeSteps(plan.decision).length === 0;
+    output.text(idle ? `stored as ${id}` : `stored as ${id}; run it with: rederive run ${id}`);
   };
   await withRederive(options, work, { lock: options.check === true ? "compare" : "refresh" });
+}
+
+/** A sample may take a while; Ctrl-C ends it, and what was made for it is dropped. */
+async function interruptibly<Result>(
+  input: PlanInput,
+  output: Output,
+  plan: (input: PlanInput) => Promise<Result>,
+): Promise<Result> {
+  const { sample } = input;
+  if (sample === undefined) return plan(input);
+  const onInterrupt = (): void => output.note("stopping; press Ctrl-C again to end at once");
+  return interruptible({ message: "stopped; nothing was planned", onInterrupt }, (signal) =>
+    plan({ ...input, sample: { ...sample, signal } }),
+  );
 }
 
 /** A plan as text for people, in the format that they asked for. */
@@ -120,5 +151,6 @@ export function planInputOf(datasets: readonly string[], options: PlanOptions): 
     ...(options.deadline === undefined ? {} : { deadline: options.deadline }),
     ...(options.continue === undefined ? {} : { continues: options.continue }),
     ...expectOptions(options),
+    ...(options.sample === undefined ? {} : { sample: options.sample }),
   };
 }
