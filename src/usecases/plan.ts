@@ -28,6 +28,7 @@ import { activeReservations } from "../store/reservations.ts";
 import { liveProcesses, taskSpeeds } from "../store/status.ts";
 import { currentTraceparent, withSpan } from "../telemetry/spans.ts";
 import type { Tx } from "../tx.ts";
+import { requireAskable } from "../validation/askable.ts";
 import { requireAssumptions } from "../validation/assumptions.ts";
 import { liveColumns } from "../warehouse/columns.ts";
 import { requireCondition } from "../warehouse/condition.ts";
@@ -194,8 +195,9 @@ async function makePlan(context: Context, request: PlanRequest, requestReason: s
         notices: await noticesOf(tx, all),
         maxTasks: settings.maxTasks,
       });
-      await requireAssumptions(tx, catalog, recomputeSteps(draft.decision));
       await requireConditions(tx, catalog, draft.decision.expect ?? []);
+      await requireChecks(tx, catalog, draft.decision);
+      await requireAssumptions(tx, catalog, recomputeSteps(draft.decision));
       const digests = await liveDigests(tx, basisPartitions(draft.decision.steps));
       return { plan: completePlan(draft, digests), fingerprints };
     },
@@ -208,6 +210,19 @@ async function requireConditions(tx: Tx, catalog: Catalog, expect: readonly Data
   for (const { dataset, where } of expect) {
     const derived = catalog.datasets.get(dataset);
     if (where !== undefined && derived?.kind === "derived") await requireCondition(tx, derived, where);
+  }
+}
+
+/** So are the checks of everything that is computed or judged anew. */
+async function requireChecks(
+  tx: Tx,
+  catalog: Catalog,
+  decision: Pick<Plan["decision"], "steps" | "validation">,
+): Promise<void> {
+  const names = [...recomputeSteps(decision), ...decision.validation].map(({ dataset }) => dataset);
+  for (const name of new Set(names)) {
+    const derived = catalog.datasets.get(name);
+    if (derived?.kind === "derived") await requireAskable(tx, derived);
   }
 }
 

@@ -4,6 +4,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import type { Dataset } from "../catalog/dataset.ts";
 import { messageOf, RederiveError, sqlState } from "../errors.ts";
 import type { Tx } from "../tx.ts";
+import { questionFaults, rolledBack } from "../warehouse/compiled.ts";
 import { countRows } from "../warehouse/evidence.ts";
 
 export interface BrokenAssumption {
@@ -60,14 +61,18 @@ function withUpstreams(datasets: readonly Dataset[]): ReadonlySet<Dataset> {
 }
 
 async function failuresOf(tx: Tx, dataset: Dataset, { description, statement }: Assumption): Promise<number> {
+  const refusal = (why: string, cause?: unknown) =>
+    new RederiveError(
+      "plan_refused",
+      `the assumption "${description}" of ${dataset.name} cannot be tested: ${why}; correct its query`,
+      { details: { dataset: dataset.name }, cause },
+    );
+  const faults = await rolledBack(tx, "rederive_assumption", () => questionFaults(tx, [statement], [statement]));
+  if (faults.length > 0) throw refusal(faults.join("; "));
   try {
     return await countRows(tx, statement);
   } catch (error) {
     if (sqlState(error) === undefined) throw error;
-    throw new RederiveError(
-      "plan_refused",
-      `the assumption "${description}" of ${dataset.name} cannot be tested: ${messageOf(error)}; correct its query`,
-      { details: { dataset: dataset.name }, cause: error },
-    );
+    throw refusal(messageOf(error), error);
   }
 }

@@ -7,10 +7,10 @@
 import type { Derived } from "../catalog/dataset.ts";
 import { messageOf, RederiveError } from "../errors.ts";
 import type { Tx } from "../tx.ts";
-import { attempt, pinLocally, ruleOf } from "./describe.ts";
+import { clockFaults } from "./clock.ts";
+import { compileView, pinLocally, rolledBack } from "./compiled.ts";
 import { judgeFunctions } from "./functions.ts";
 import { identifiers, tableName } from "./quote.ts";
-import { readRuleTree } from "./rule-tree.ts";
 import { scanSql } from "./sql-text.ts";
 
 const view = "rederive_condition";
@@ -23,8 +23,8 @@ export function holdsFor(derived: Derived, condition: string, alias: string): st
 
 /** Throws `usage` where the condition cannot be asked, with everything that is wrong. Must run inside a transaction. */
 export async function requireCondition(tx: Tx, derived: Derived, condition: string): Promise<void> {
-  const { faults } = scanSql(condition);
-  const all = faults.length > 0 ? faults : await compiledFaults(tx, derived, condition);
+  const { faults, literals } = scanSql(condition);
+  const all = faults.length > 0 ? faults : await compiledFaults(tx, derived, condition, literals);
   if (all.length === 0) return;
   throw new RederiveError(
     "usage",
@@ -34,27 +34,24 @@ export async function requireCondition(tx: Tx, derived: Derived, condition: stri
   );
 }
 
-async function compiledFaults(tx: Tx, derived: Derived, condition: string): Promise<string[]> {
-  await tx.query("savepoint rederive_condition");
-  try {
+async function compiledFaults(
+  tx: Tx,
+  derived: Derived,
+  condition: string,
+  literals: readonly string[],
+): Promise<string[]> {
+  return rolledBack(tx, "rederive_condition", async () => {
     await pinLocally(tx);
     const table = tableName(derived.table);
     const owned = identifiers(derived.owned.map((column) => column.name));
     const statement = `select from (select ${owned} from ${table}) as differing where (${condition}\n)`;
-    const failure = await attempt(tx, `create temporary view ${view} as ${statement}`);
-    if (failure !== undefined) return [messageOf(failure)];
-    const tree = readRuleTree(await ruleOf(tx, view));
+    const compiled = await compileView(tx, view, statement);
+    if ("failure" in compiled) return [messageOf(compiled.failure)];
+    const { tree } = compiled;
     const { faults } = await judgeFunctions(tx, derived, tree.functions);
     const elsewhere = await relationsBeside(tx, table, tree.relations);
-    return [
-      ...elsewhere.map((name) => `it reads ${name}`),
-      ...tree.sessionValues.map((name) => `${name} is another value each time`),
-      ...faults,
-    ];
-  } finally {
-    await tx.query("rollback to savepoint rederive_condition");
-    await tx.query("release savepoint rederive_condition");
-  }
+    return [...elsewhere.map((name) => `it reads ${name}`), ...clockFaults(tree, literals), ...faults];
+  });
 }
 
 async function relationsBeside(tx: Tx, table: string, relations: readonly number[]): Promise<string[]> {

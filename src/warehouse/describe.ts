@@ -10,12 +10,13 @@ import { getTableColumns } from "drizzle-orm";
 import type { Derived, Input } from "../catalog/dataset.ts";
 import { messageOf, RederiveError, sqlState } from "../errors.ts";
 import type { Tx } from "../tx.ts";
+import { clockFaults } from "./clock.ts";
 import { tableColumns } from "./columns.ts";
 import { type ColumnsApart, columnsApart } from "./columns-apart.ts";
-import { clockFault, type FunctionSource, judgeFunctions, sessionFault } from "./functions.ts";
+import { attempt, compileView, pinLocally, rolledBack, rowFaults } from "./compiled.ts";
+import { type FunctionSource, judgeFunctions } from "./functions.ts";
 import { identifier, identifiers, tableName } from "./quote.ts";
-import { type RuleTree, readRuleTree } from "./rule-tree.ts";
-import { pins } from "./session.ts";
+import type { RuleTree } from "./rule-tree.ts";
 import { scanSql } from "./sql-text.ts";
 
 export interface Description {
@@ -36,7 +37,7 @@ export interface DescribedColumn {
   readonly type: string;
 }
 
-const view = "rederive_described";
+export const describedView = "rederive_described";
 const shape = "rederive_shape";
 
 /**
@@ -47,29 +48,22 @@ const shape = "rederive_shape";
 export async function describeTransform(tx: Tx, derived: Derived): Promise<Description> {
   const scanned = scanSql(derived.transform.statement);
   if (scanned.faults.length > 0) refuse(derived, scanned.faults);
-  await tx.query("savepoint rederive_describe");
-  try {
+  return rolledBack(tx, "rederive_describe", async () => {
     await pinLocally(tx);
-    return await describeIn(tx, derived, scanned.literals);
-  } finally {
-    await tx.query("rollback to savepoint rederive_describe");
-    await tx.query("release savepoint rederive_describe");
-  }
+    return describeIn(tx, derived, scanned.literals);
+  });
 }
 
 async function describeIn(tx: Tx, derived: Derived, literals: readonly string[]): Promise<Description> {
   const faults = await createHandles(tx, derived);
   if (faults.length > 0) refuse(derived, faults);
-  const failure = await attempt(
-    tx,
-    `create temporary view ${view}${columnList(derived)} as (\n${derived.transform.statement}\n)`,
-  );
-  if (failure !== undefined) refuse(derived, [statementFault(failure, derived)]);
+  const compiled = await compileView(tx, describedView, derived.transform.statement, columnList(derived));
+  if ("failure" in compiled) return refuse(derived, [statementFault(compiled.failure, derived)]);
+  const { action, tree } = compiled;
   const columns = await columnsOfView(tx);
-  const action = await ruleOf(tx, view);
-  const tree = readRuleTree(action);
   const { sources, faults: functionFaults } = await judgeFunctions(tx, derived, tree.functions);
-  faults.push(...(await relationFaults(tx, derived, tree)), ...functionFaults, ...treeFaults(tree, literals));
+  faults.push(...(await relationFaults(tx, derived, tree)), ...functionFaults);
+  faults.push(...rowFaults(tree), ...clockFaults(tree, literals));
   faults.push(...(await columnFaults(tx, derived, columns)));
   if (faults.length > 0) refuse(derived, faults);
   const apart = columnsApart(action, await handleNames(tx, derived));
@@ -85,18 +79,8 @@ async function handleNames(tx: Tx, derived: Derived): Promise<Map<string, string
   return new Map(rows.map(({ id, name }) => [id, name]));
 }
 
-/** Literals are read, and the definition is printed, under the settings that tasks run with; handles hide tables. */
-export async function pinLocally(tx: Tx): Promise<void> {
-  const settings = {
-    ...pins,
-    search_path: `pg_temp, ${(pins["search_path"] ?? "public").replace(/,?\s*pg_temp\b/, "")}`,
-  };
-  for (const [name, value] of Object.entries(settings)) {
-    await tx.query("select set_config($1::text, $2::text, true)", [name, value]);
-  }
-}
-
-async function createHandles(tx: Tx, derived: Derived): Promise<string[]> {
+/** Each input as a temporary view over its live table, under its handle. What is wrong with them, one sentence each. */
+export async function createHandles(tx: Tx, derived: Derived): Promise<string[]> {
   const faults: string[] = [];
   for (const input of derived.inputs) {
     const columns = identifiers(readableColumns(input));
@@ -122,35 +106,26 @@ function tableRemedy(failure: unknown): string {
 }
 
 /** Builders and maps are matched by position, so their columns get names here; raw SQL names its columns itself. */
-function columnList(derived: Derived): string {
+export function columnList(derived: Derived): string {
   const { transform } = derived;
   if (transform.kind === "select") return transform.columns === undefined ? "" : ` (${identifiers(transform.columns)})`;
   return ` (${identifiers(transform.fields.map((_, index) => `field_${index + 1}`))})`;
 }
 
 async function columnsOfView(tx: Tx): Promise<DescribedColumn[]> {
-  return (await tableColumns(tx, `pg_temp.${view}`)).map(({ name, type }) => ({ name, type }));
-}
-
-/** The parse tree of a temporary view, as Postgres keeps it. */
-export async function ruleOf(tx: Tx, name: string): Promise<string> {
-  const [row] = await tx.query<{ action: string }>(
-    "select ev_action::text as action from pg_catalog.pg_rewrite where ev_class = $1::text::regclass and rulename = '_RETURN'",
-    [`pg_temp.${name}`],
-  );
-  return (row as { action: string }).action;
+  return (await tableColumns(tx, `pg_temp.${describedView}`)).map(({ name, type }) => ({ name, type }));
 }
 
 async function definitionOfView(tx: Tx): Promise<string> {
   const [row] = await tx.query<{ definition: string }>(
     "select pg_catalog.pg_get_viewdef($1::text::regclass, false) as definition",
-    [`pg_temp.${view}`],
+    [`pg_temp.${describedView}`],
   );
   return (row as { definition: string }).definition.replace(/\s+/g, " ").trim();
 }
 
 /** Columns of the handles that the view depends on; a type that changes under the statement changes the fingerprint. */
-async function readColumns(tx: Tx): Promise<DescribedColumn[]> {
+export async function readColumns(tx: Tx): Promise<DescribedColumn[]> {
   return tx.query<DescribedColumn>(
     `select distinct c.relname || '.' || a.attname as name, pg_catalog.format_type(a.atttypid, a.atttypmod) as type
        from pg_catalog.pg_rewrite r
@@ -160,7 +135,7 @@ async function readColumns(tx: Tx): Promise<DescribedColumn[]> {
        join pg_catalog.pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
       where r.ev_class = $1::text::regclass and d.refobjid <> r.ev_class
       order by 1`,
-    [`pg_temp.${view}`],
+    [`pg_temp.${describedView}`],
   );
 }
 
@@ -173,7 +148,7 @@ async function relationFaults(tx: Tx, derived: Derived, tree: RuleTree): Promise
       where c.oid = any($1::text[]::oid[])
         and not (c.relnamespace = pg_catalog.pg_my_temp_schema() and c.relname = any($2::text[]))
       order by 1`,
-    [tree.relations.map(String), [...handles, view]],
+    [tree.relations.map(String), [...handles, describedView]],
   );
   return outside.map(({ name }) => {
     const input = derived.inputs.find((candidate) => unquoted(tableName(candidate.dataset.table)) === unquoted(name));
@@ -185,58 +160,6 @@ async function relationFaults(tx: Tx, derived: Derived, tree: RuleTree): Promise
 
 function unquoted(name: string): string {
   return name.replaceAll('"', "");
-}
-
-const timeTypes = new Set([
-  ...[1082, 1083, 1114, 1184, 1266], // date, time, timestamp, timestamptz, timetz
-  ...[1182, 1183, 1115, 1185, 1270], // arrays of them
-  ...[3908, 3910, 3912, 3909, 3911, 3913], // ranges of them, and their arrays
-  ...[4533, 4534, 4535, 6152, 6153, 6155], // multiranges of them, and their arrays
-]);
-
-function treeFaults(tree: RuleTree, literals: readonly string[]): string[] {
-  const faults = [...new Set(tree.sessionValues)].map((name) =>
-    /date|time/.test(name) ? `${name} ${clockFault}` : `${name} ${sessionFault}`,
-  );
-  if (tree.locksRows)
-    faults.push("it locks rows (for update or for share); leave the locking clause out, a task only reads its inputs");
-  if (tree.samples) faults.push("it samples rows (tablesample); leave the sample out, it would not be the same again");
-  return [...faults, ...clockLiteralFaults(tree, literals)];
-}
-
-/**
- * 'now', 'today' and their like are read by the clock: at once, when the literal has a time type, or when the query
- * runs, when a text is cast. The tree no longer has the word in the first case, so the words of the text are looked
- * for in the tree's constants, and one that is nowhere was folded.
- */
-function clockLiteralFaults(tree: RuleTree, literals: readonly string[]): string[] {
-  const kept = tree.constants.flatMap((constant) => constant.text ?? []);
-  const hasTimes = tree.constants.some((constant) => timeTypes.has(constant.type));
-  const folded = hasTimes ? literals.filter((literal) => isClockWord(literal) && !takeOne(kept, literal)) : [];
-  const cast = tree.textCasts
-    .filter(({ text, type }) => timeTypes.has(type) && isClockWord(text))
-    .map(({ text }) => text);
-  return [...new Set([...folded, ...cast])].map((literal) => `the literal '${literal}' ${clockFault}`);
-}
-
-function takeOne(texts: string[], text: string): boolean {
-  const index = texts.indexOf(text);
-  if (index < 0) return false;
-  texts.splice(index, 1);
-  return true;
-}
-
-function isClockWord(literal: string): boolean {
-  return /\b(now|today|tomorrow|yesterday)\b/i.test(literal) && !isJson(literal);
-}
-
-function isJson(literal: string): boolean {
-  try {
-    JSON.parse(literal);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 async function columnFaults(tx: Tx, derived: Derived, columns: readonly DescribedColumn[]): Promise<string[]> {
@@ -292,25 +215,10 @@ async function typeFaults(
 /** `prepare` analyses without planning or running, and checks no privileges. */
 async function tryAssign(tx: Tx, names: readonly string[]): Promise<unknown> {
   const list = identifiers(names);
-  const insert = `insert into pg_temp.${shape} (${list}) select ${list} from pg_temp.${view}`;
+  const insert = `insert into pg_temp.${shape} (${list}) select ${list} from pg_temp.${describedView}`;
   const failure = await attempt(tx, `prepare rederive_assign as ${insert}`);
   if (failure === undefined) await tx.query("deallocate rederive_assign");
   return failure;
-}
-
-/** Runs a statement that may fail without losing the transaction; gives the error, or undefined. */
-export async function attempt(tx: Tx, statement: string): Promise<unknown> {
-  await tx.query("savepoint rederive_attempt");
-  try {
-    await tx.query(statement);
-  } catch (error) {
-    if (sqlState(error) === undefined) throw error;
-    await tx.query("rollback to savepoint rederive_attempt");
-    await tx.query("release savepoint rederive_attempt");
-    return error;
-  }
-  await tx.query("release savepoint rederive_attempt");
-  return undefined;
 }
 
 const remedies: Readonly<Record<string, string>> = {

@@ -36,12 +36,14 @@ const clockFunctions = new Set([
   "timeofday",
   "pg_postmaster_start_time",
   "pg_conf_load_time",
+  "pg_timezone_names",
 ]);
 
 const sessionFunctions = new Set([
   "current_setting",
   "current_user",
   "session_user",
+  "system_user",
   "current_database",
   "current_catalog",
   "current_schema",
@@ -70,10 +72,25 @@ const sessionFunctions = new Set([
   "pg_trigger_depth",
   "pg_column_compression",
   "pg_column_size",
+  "pg_column_toast_chunk_id",
+  "pg_client_encoding",
+  "getdatabaseencoding",
+  "get_current_ts_config",
+  "pg_show_all_settings",
+  "pg_cursor",
+  "pg_prepared_statement",
+  "pg_listening_channels",
+  "pg_config",
+  "pg_numa_available",
+  "mxid_age",
 ]);
 
+/** They take the text search configuration of the session where none is given. */
+const textSearch = /^((to|plainto|phraseto|websearch_to)_ts(vector|query)|jsonb?_to_tsvector|ts_headline)$/;
+
 /** Functions that read whatever their arguments name, past the declared inputs. */
-const hiddenReads = /^(table|schema|database|query|cursor)_to_xml|^pg_stat_get_|^has_\w+_privilege$|^pg_ls_|^pg_read_/;
+const hiddenReads =
+  /^(table|schema|database|query|cursor)_to_xml|^pg_stat_get_|^has_\w+_privilege$|^pg_ls_|^pg_read_|^(obj|col|shobj)_description$|^pg_(get|describe|identify|relation|filenode|available|tablespace|sequence)_/;
 
 /** The sources of the user's own functions behind these oids, and what is wrong with any of them, one sentence each. */
 export async function judgeFunctions(
@@ -87,6 +104,12 @@ export async function judgeFunctions(
     .filter((candidate) => !isBuiltIn(candidate))
     .map((candidate) => ({ name: signatureOf(candidate), source: candidate.extension ?? candidate.source }));
   return { sources, faults };
+}
+
+/** The volatile ones among these oids, one sentence each: they may give another answer each time, or do something. */
+export async function volatileFaults(tx: Tx, ids: readonly number[]): Promise<string[]> {
+  const found = await findFunctions(tx, ids);
+  return found.filter(({ volatility }) => volatility === "v").map((each) => `${callOf(each)} ${volatileFault}`);
 }
 
 async function findFunctions(tx: Tx, ids: readonly number[]): Promise<FoundFunction[]> {
@@ -120,27 +143,35 @@ async function findFunctions(tx: Tx, ids: readonly number[]): Promise<FoundFunct
 }
 
 function faultOf(found: FoundFunction, derived: Derived): string | undefined {
-  const call = `${found.schema === "pg_catalog" ? "" : `${found.schema}.`}${found.name}()`;
+  const call = callOf(found);
   if (isBuiltIn(found)) {
     if (clockFunctions.has(found.name)) return `${call} ${clockFault}`;
     if (found.name === "age" && found.argumentCount === 1) {
       return `age() with one argument ${clockFault}`;
     }
     if (sessionFunctions.has(found.name)) return `${call} ${sessionFault}`;
+    if (textSearch.test(found.name) && !found.arguments.startsWith("regconfig")) {
+      return `${call} takes its configuration from the session; name it first: ${found.name}('english', …)`;
+    }
     if (hiddenReads.test(found.name)) return `${call} reads more than the inputs; declare what it reads as an input`;
   }
-  if (found.volatility === "v") {
-    return `${call} is volatile: the same rows would not give the same result again; leave it out, or compute the value from the inputs`;
-  }
+  if (found.volatility === "v") return `${call} ${volatileFault}`;
   if (isBuiltIn(found) || found.extension !== null || !found.direct || isDeclared(found, derived)) return undefined;
   return `${call} is a function of your own, which may read or do anything; if its result depends on its arguments alone, declare it: functions: ["${found.schema}.${found.name}"]`;
 }
+
+const volatileFault =
+  "is volatile: the same rows would not give the same result again; leave it out, or compute the value from the inputs";
 
 export const clockFault =
   "depends on when it runs, so a recomputation would give something else; take the time from a column of an input";
 
 export const sessionFault =
   "depends on who is connected or to which server, so a recomputation would give something else; leave it out";
+
+function callOf({ schema, name }: FoundFunction): string {
+  return `${schema === "pg_catalog" ? "" : `${schema}.`}${name}()`;
+}
 
 function isBuiltIn(found: FoundFunction): boolean {
   return found.schema === "pg_catalog" || found.schema === "information_schema";

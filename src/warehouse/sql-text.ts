@@ -7,7 +7,7 @@
  */
 
 export interface ScannedSql {
-  /** The contents of all string literals, escapes undone as far as doubled quotes go. */
+  /** The contents of all string literals as Postgres reads them: escapes undone, continued lines joined. */
   readonly literals: readonly string[];
   /** What keeps the text from being put into parentheses, one sentence each. */
   readonly faults: readonly string[];
@@ -33,8 +33,9 @@ function step(scan: Scan): void {
   const name = /^[\p{L}_][\p{L}\p{N}_$]*/u.exec(rest)?.[0];
   if (rest.startsWith("--")) skipLine(scan);
   else if (rest.startsWith("/*")) skipComment(scan);
-  else if (/^e'/i.test(rest)) readString(scan, 2, true);
-  else if (rest.startsWith("'")) readString(scan, 1, false);
+  else if (/^e'/i.test(rest)) readString(scan, 2, cEscape);
+  else if (/^u&'/i.test(rest)) readString(scan, 3, unicodeEscape);
+  else if (rest.startsWith("'")) readString(scan, 1, undefined);
   else if (rest.startsWith('"')) skipQuotedName(scan);
   // A dollar inside a name (my$tag$) belongs to the name, so names are taken whole.
   else if (name !== undefined) scan.at += name.length;
@@ -69,24 +70,61 @@ function skipComment(scan: Scan): void {
   scan.faults.push("a comment is not closed");
 }
 
-function readString(scan: Scan, prefix: number, backslashes: boolean): void {
+/** What stands for one character of a string, and how long it is in the text. */
+type Escape = (text: string, at: number) => { readonly character: string; readonly length: number };
+
+/** Two literals with nothing but a line break between them (and blanks and comments) are one. */
+const continuation = /(?:[ \t\f\v]|--[^\r\n]*)*[\r\n](?:\s|--[^\r\n]*[\r\n])*'/y;
+
+function readString(scan: Scan, prefix: number, readEscape: Escape | undefined): void {
   let content = "";
   for (let at = scan.at + prefix; at < scan.text.length; at += 1) {
     const character = scan.text[at] as string;
-    if (backslashes && character === "\\") {
-      at += 1;
-      content += scan.text[at] ?? "";
+    if (readEscape !== undefined && character === "\\") {
+      const escaped = readEscape(scan.text, at + 1);
+      content += escaped.character;
+      at += escaped.length;
     } else if (character !== "'") content += character;
     else if (scan.text[at + 1] === "'") {
       at += 1;
       content += "'";
     } else {
-      scan.literals.push(content);
-      scan.at = at + 1;
-      return;
+      continuation.lastIndex = at + 1;
+      if (continuation.test(scan.text)) at = continuation.lastIndex - 1;
+      else {
+        scan.literals.push(content);
+        scan.at = at + 1;
+        return;
+      }
     }
   }
   scan.faults.push("a string is not closed");
+}
+
+const controls: Readonly<Record<string, string>> = { b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" };
+
+/** Those of `E'…'`. Bytes of more than one to a character come out wrong, which makes no other word of it. */
+const cEscape: Escape = (text, at) => {
+  const [found, octal, hex, unicode] =
+    /^(?:([0-7]{1,3})|x([0-9a-f]{1,2})|u([0-9a-f]{4})|U([0-9a-f]{8}))/i.exec(text.slice(at, at + 9)) ?? [];
+  if (found !== undefined) {
+    const code =
+      octal === undefined ? Number.parseInt(hex ?? unicode ?? found.slice(1), 16) : Number.parseInt(octal, 8);
+    return { character: characterOf(code), length: found.length };
+  }
+  const character = text[at] ?? "";
+  return { character: controls[character] ?? character, length: 1 };
+};
+
+/** Those of `U&'…'`, with the backslash; another sign can be chosen by `uescape`, which no literal of a time needs. */
+const unicodeEscape: Escape = (text, at) => {
+  const [found, four, six] = /^(?:([0-9a-f]{4})|\+([0-9a-f]{6}))/i.exec(text.slice(at, at + 7)) ?? [];
+  if (found === undefined) return { character: text[at] ?? "", length: 1 };
+  return { character: characterOf(Number.parseInt(four ?? six ?? "", 16)), length: found.length };
+};
+
+function characterOf(code: number): string {
+  return code <= 0x10ffff ? String.fromCodePoint(code) : "";
 }
 
 /** A doubled quote inside the name looks like the end of one name and the beginning of another, which is as good. */

@@ -5,6 +5,7 @@ import { createRederive, type Derived, daily, defineCatalog, derived, type Reder
 import { runToEnd, tester, withTestDatabase } from "rederive/testing";
 import { inject } from "vitest";
 import type { Catalog } from "../../src/catalog/catalog.ts";
+import type { Source } from "../../src/catalog/dataset.ts";
 import type { Status } from "../../src/report.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
 import type { Database } from "../../src/tx.ts";
@@ -44,7 +45,7 @@ const statements = [
      case when i % 5 < 3 then 'EUR' else 'USD' end, 10 + i % 7 from generate_series(0, 1199) i`,
 ];
 
-type Extra = Partial<Pick<Derived, "anomalies" | "validate" | "mask">> & {
+type Extra = Partial<Pick<Derived, "anomalies" | "validate" | "mask" | "functions">> & {
   readonly checks?: Parameters<typeof derived>[1]["checks"];
 };
 
@@ -52,12 +53,13 @@ export interface Shape {
   /** SQL of the fact's amount. */
   readonly amount?: string;
   readonly version?: number;
+  readonly orders?: Partial<Pick<Source, "assumptions">>;
   readonly facts?: Extra;
   readonly revenue?: Extra;
 }
 
 export function shop(shape: Shape = {}): Catalog {
-  const orderSource = source(orders, { partitions: daily(orders.at) });
+  const orderSource = source(orders, { partitions: daily(orders.at), ...shape.orders });
   const factsOf = derived(facts, {
     version: shape.version ?? 1,
     key: [facts.id],

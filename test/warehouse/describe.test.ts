@@ -100,7 +100,16 @@ const accepted: Record<string, string> = {
   ),
   "the word now as an enum": statement("count(*) filter (where 'now'::mood = 'never'::mood)"),
   "a semicolon in a string and in comments": statement("sum(amount_cents) /* ; */", "where currency <> ';' -- ;\n"),
+  "the word now in JSON": statement(
+    "count(*) filter (where jsonb_build_object('at', currency) = '{\"at\": \"now\"}')",
+    "where created_at > '2001-01-01'",
+  ),
+  "a backslash before a quote": statement("count(*)", String.raw`where currency <> '\' and created_at > '2001-01-01'`),
+  "a string over two lines": statement("count(*)", "where currency <> 'E'\n 'UR'"),
   "age with two arguments": statement("sum(extract(epoch from age(created_at, '2001-01-01'::timestamptz)))::int8"),
+  "a text search by its configuration": statement(
+    "count(*) filter (where to_tsvector('english', currency) @@ to_tsquery('english', 'EUR'))",
+  ),
   "a set-returning function": `select d::date as day, currency, 1::int8 as cents from orders, generate_series(created_at::date, created_at::date, interval '1 day') d`,
   "a lateral join and grouping sets": `select o.created_at::date as day, coalesce(o.currency, 'all') as currency, sum(l.x) as cents from orders o, lateral (select o.amount_cents as x) l group by 1, grouping sets ((o.currency), ())`,
 };
@@ -160,6 +169,30 @@ const refused: Record<string, { text: string; says: RegExp[] }> = {
     text: statement("count(*)", "where created_at < 'now'::text::timestamptz"),
     says: [/the literal 'now'/],
   },
+  "now by escapes": {
+    text: statement("count(*)", String.raw`where created_at < E'\x6eow'`),
+    says: [/the literal 'now'/],
+  },
+  "today by octal escapes": {
+    text: statement("count(*)", String.raw`where created_at < E'\164oday'`),
+    says: [/the literal 'today'/],
+  },
+  "now by unicode escapes": {
+    text: statement("count(*)", String.raw`where created_at < U&'\006eow'`),
+    says: [/the literal 'now'/],
+  },
+  "tomorrow over two lines": {
+    text: statement("count(*)", "where created_at < 'tom' -- and\n  'orrow'"),
+    says: [/the literal 'tomorrow'/],
+  },
+  "now in an array": {
+    text: statement("count(*)", "where created_at = any('{now}'::timestamptz[])"),
+    says: [/the literal '\{now\}'/],
+  },
+  "now in a range that looks like JSON": {
+    text: statement("count(*)", `where created_at <@ '["now","tomorrow"]'::tstzrange`),
+    says: [/the literal/],
+  },
   "several statements": { text: `${plain}; drop table orders`, says: [/one statement, without a semicolon/] },
   "an escape from the parentheses": { text: `${plain}) r) select 1 from (select 1`, says: [/parenthesis/] },
   "a syntax error": { text: "select from where", says: [/Postgres refuses it: .*syntax error/] },
@@ -201,6 +234,22 @@ const refused: Record<string, { text: string; says: RegExp[] }> = {
   "an undeclared aggregate": {
     text: statement("add_all(amount_cents)"),
     says: [/public\.add_all\(\) is a function of your own/],
+  },
+  "a text search without its configuration": {
+    text: statement("count(*) filter (where to_tsvector(currency) @@ plainto_tsquery('english', 'EUR'))"),
+    says: [/to_tsvector\(\) takes its configuration from the session; name it first: to_tsvector\('english', …\)/],
+  },
+  "time zones as they are now": {
+    text: statement("(select count(*) from pg_timezone_names())"),
+    says: [/pg_timezone_names\(\) depends on when/],
+  },
+  "the encoding of the client": {
+    text: statement("length(pg_client_encoding())"),
+    says: [/depends on who is connected/],
+  },
+  comments: {
+    text: statement("length(obj_description(1, 'pg_class'))"),
+    says: [/obj_description\(\) reads more than/],
   },
   "hidden reads": { text: statement("count(query_to_xml('select 1', true, true, ''))"), says: [/query_to_xml\(\)/] },
   "a missing column": { text: "select created_at::date as day, currency from orders", says: [/gives no column cents/] },
