@@ -71,11 +71,14 @@ export type {
   DatasetDiff,
   DatasetStatus,
   Diff,
+  Estimate,
   Finding,
   LimitSetting,
   MergeCounts,
   MergeReport,
   RunEvent,
+  Sample,
+  SampledDataset,
   Status,
   Suspect,
   TaskCounts,
@@ -86,3 +89,4 @@ export type { BaselineChoice, CaptureInput } from "./usecases/baseline.ts";
 export type { CheckInput } from "./usecases/check.ts";
 export type { ImpactInput } from "./usecases/impact.ts";
 export type { PlanInput } from "./usecases/plan.ts";
+export type { SampleInput } from "./usecases/sample.ts";

@@ -6,6 +6,7 @@
  */
 import type { Ranges } from "./catalog/ranges.ts";
 import { hashOf } from "./hash.ts";
+import type { Sample } from "./report.ts";
 
 /** How far a backfill may reach; what differs beyond it holds the backfill. Nothing is said by what is left out. */
 export interface Expectation {
@@ -232,6 +233,8 @@ export interface Forecast {
   }[];
   /** Things that will not stop the plan but should be known, each with what to do. */
   readonly warnings: readonly string[];
+  /** What some partitions came out as, where that was asked for. */
+  readonly sample?: Sample;
 }
 
 export interface Plan {

@@ -48,7 +48,7 @@ import {
   retire,
 } from "./usecases/baseline.ts";
 import { type CheckInput, check } from "./usecases/check.ts";
-import type { Context } from "./usecases/context.ts";
+import { type Context, requireDatabase } from "./usecases/context.ts";
 import { doctor } from "./usecases/doctor.ts";
 import { fleetSample } from "./usecases/fleet.ts";
 import { type ImpactInput, impact } from "./usecases/impact.ts";
@@ -347,14 +347,6 @@ export class Acting {
     authorize(this.#context.actor, "doctor.run");
     return doctor(this.#context);
   }
-}
-
-function requireDatabase(settings: Settings): string {
-  if (settings.databaseUrl !== undefined) return settings.databaseUrl;
-  throw new RederiveError(
-    "configuration",
-    "there is no database: set DATABASE_URL or databaseUrl in the configuration",
-  );
 }
 
 async function warnAboutRedis(settings: Settings, log: Logger | undefined): Promise<void> {

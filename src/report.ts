@@ -161,6 +161,41 @@ export interface Diff {
   readonly datasets: readonly DatasetDiff[];
 }
 
+/** A number that is only known of a part: what is expected of all, and between what it lies in 19 of 20 cases. */
+export interface Estimate {
+  readonly expected: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Some partitions of a plan, computed apart and compared with what is live before anything runs. */
+export interface Sample {
+  /** How many tasks of the plan were tried, and how long that took. */
+  readonly tasks: number;
+  readonly seconds: number;
+  readonly datasets: readonly SampledDataset[];
+}
+
+export interface SampledDataset extends DatasetDiff {
+  /** Half-open ranges of the partitions that were computed. */
+  readonly partitions: readonly (readonly [from: number, to: number])[];
+  /** Partitions that the plan recomputes. */
+  readonly of: number;
+  /** Rows of all these, and seconds of work. Absent where no partition could be computed. */
+  readonly estimates?: {
+    readonly added: Estimate;
+    readonly removed: Estimate;
+    readonly changed: Estimate;
+    readonly seconds: Estimate;
+  };
+  /** Partitions of recomputed inputs that were read from the sample, and those that were read as they are live instead. */
+  readonly reads: { readonly sampled: number; readonly live: number };
+  /** Checks that failed, the first 20. */
+  readonly failedChecks: readonly CheckOutcome[];
+  /** Partitions that could not be computed; `code` is an error code of errors.ts or a SQLSTATE. */
+  readonly failures: readonly { readonly partition: string; readonly code: string; readonly message: string }[];
+}
+
 export interface MergeCounts {
   readonly dataset: string;
   readonly inserted: number;

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { RederiveError } from "../errors.ts";
 import type { RequestedExpectation } from "../plan.ts";
+import type { SampleInput } from "../usecases/sample.ts";
 import { share, wholeNumber } from "./numbers.ts";
 
 export interface WindowOptions {
@@ -20,6 +21,14 @@ export function windowOptions({ from, to }: WindowOptions): { window?: { from: s
 /** Labels separated by commas. */
 export function partitionOptions({ partitions }: { readonly partitions?: string }): { partitions?: string[] } {
   return partitions === undefined ? {} : { partitions: partitions.split(",").map((label) => label.trim()) };
+}
+
+/** `1%` as a share, or `orders=2001-01-03,2001-02-01..2001-02-08` as partitions of a dataset; added to what came before. */
+export function sampleOf(text: string, before: SampleInput = {}): SampleInput {
+  const [, dataset, parts] = /^([^=]+)=(.+)$/.exec(text.trim()) ?? [];
+  if (dataset === undefined || parts === undefined) return { ...before, share: share(text) };
+  const labels = parts.split(",").map((label) => label.trim());
+  return { ...before, partitions: { ...before.partitions, [dataset.trim()]: labels } };
 }
 
 export interface ExpectOptions {

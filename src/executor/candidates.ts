@@ -1,10 +1,11 @@
 /**
  * Looks after candidate tables: has them analysed as they fill, much sooner than autovacuum would, because consumers are
- * planned on them at once; and drops those of backfills that were given up.
+ * planned on them at once; and drops those of backfills that were given up, and what a sampled replay left that was killed.
  */
 import { leftoverTables } from "../store/backfills.ts";
 import type { Database } from "../tx.ts";
 import { analyzeTable, dropTable, grownCandidates } from "../warehouse/candidate.ts";
+import { abandonedScratchSchemas, dropScratchSchema } from "../warehouse/scratch.ts";
 
 export interface Tended {
   readonly analyzed: number;
@@ -23,5 +24,15 @@ export async function tendCandidates(database: Database): Promise<Tended> {
       await dropTable(tx, table);
     });
   }
+  await dropAbandonedScratch(database);
   return { analyzed: grown.length, dropped: leftovers.length };
+}
+
+/** Drops the schemas of sampled replays that ended without doing so. Returns how many. */
+export async function dropAbandonedScratch(database: Database): Promise<number> {
+  return database.transaction(async (tx) => {
+    const schemas = await abandonedScratchSchemas(tx);
+    for (const schema of schemas) await dropScratchSchema(tx, schema, 200);
+    return schemas.length;
+  });
 }

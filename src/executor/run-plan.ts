@@ -147,7 +147,8 @@ async function loadPlan(database: Database, backfill: string): Promise<RunPlan> 
   };
 }
 
-function knownOf(decision: Decision): Map<string, Ranges> {
+/** Partitions that a decision has a say about: recomputed and reused ones, by dataset. */
+export function knownOf(decision: Decision): Map<string, Ranges> {
   const known = new Map<string, Ranges>();
   for (const step of decision.steps) {
     if (step.action !== "skip") known.set(step.dataset, union(known.get(step.dataset) ?? noRanges, step.partitions));

@@ -115,16 +115,21 @@ export async function workTogether(attempt: Attempt): Promise<TaskOutcome[] | un
 
 /** Begins and computes; for `select` in one round trip. */
 async function compute(attempt: Attempt): Promise<Measured[]> {
-  const computed = await withSpan("compute", {}, () => computeParts(attempt));
+  const specs = attempt.parts.map(({ spec }) => spec);
+  const computed = await withSpan("compute", {}, () => computeSpecs(attempt, specs));
   await reached(attempt, "computed");
   return computed;
 }
 
-async function computeParts({ lane, dataset, session, parts, signal }: Attempt): Promise<Measured[]> {
-  const timeout = Math.trunc(dataset.derived.timeoutMs);
+/** Begins a transaction and computes partitions of one dataset in it. The caller ends it. */
+export async function computeSpecs(
+  { lane, session, signal }: Pick<Attempt, "lane" | "session" | "signal">,
+  specs: readonly TaskSpec[],
+): Promise<Measured[]> {
+  const [{ derived }] = specs as readonly [TaskSpec];
+  const timeout = Math.trunc(derived.timeoutMs);
   const begin = ["begin isolation level repeatable read", `set local statement_timeout = ${timeout}`];
-  const specs = parts.map(({ spec }) => spec);
-  if (dataset.derived.transform.kind !== "map") return await computeSelect(session, specs, begin);
+  if (derived.transform.kind !== "map") return await computeSelect(session, specs, begin);
   await session.query(begin.join("; "));
   const reader = await lane.reader();
   await reader.limitStatements(timeout);
@@ -156,7 +161,11 @@ async function recordVerdict({ session }: Attempt, { ref, spec }: Part, measured
  * The stamp must tell what is committed: rows outside of the partition were removed by the verdict, so count and hash
  * are taken again; what failed stays on record as it was found.
  */
-async function remeasured({ session }: Attempt, { spec }: Part, computed: Measured): Promise<Measured> {
+export async function remeasured(
+  { session }: Pick<Attempt, "session">,
+  { spec }: Pick<Part, "spec">,
+  computed: Measured,
+): Promise<Measured> {
   if (!computed.failures.some(({ probe }) => probe.kind === "outside")) return computed;
   const { rowsWritten, outputHash } = await measureCandidate(session, spec, computed.rowsRead);
   return { ...computed, rowsWritten, outputHash };

@@ -9,9 +9,10 @@ import { isEmpty, size } from "../catalog/ranges.ts";
 import type { DatasetChange, Decision, Forecast, Plan, PlanRequest, RecomputeStep, Step } from "../plan.ts";
 import { recomputeSteps } from "../plan.ts";
 import { derivedInputs } from "./impact.ts";
-import { count, countPartitions, labelRanges } from "./labels.ts";
+import { count, countPartitions, durationText, labelRanges } from "./labels.ts";
 import { listOf } from "./reasons.ts";
 import { causeOf } from "./report.ts";
+import { sampleTexts } from "./sample.ts";
 
 export type Tone = "strong" | "recompute" | "reuse" | "skip" | "quiet" | "warning";
 
@@ -35,6 +36,7 @@ export function explainPlan(catalog: Catalog, plan: Plan, paint: Paint = plain):
     nothing ? "Nothing to do." : forecastText(forecast),
     ...deadlineLines(forecast),
     ...expectationTexts(decision),
+    ...sampleLines(catalog, forecast),
     ...(nothing ? [] : guaranteeTexts(decision).map((line) => paint("quiet", line))),
     ...forecast.warnings.map((warning) => `${paint("warning", "warning:")} ${warning}`),
   ];
@@ -42,6 +44,12 @@ export function explainPlan(catalog: Catalog, plan: Plan, paint: Paint = plain):
 
 function section(title: string, lines: readonly string[]): string[] {
   return lines.length === 0 ? [] : [title, ...lines.map((line) => `  ${line}`), ""];
+}
+
+function sampleLines(catalog: Catalog, { sample }: Forecast): string[] {
+  if (sample === undefined) return [];
+  const { heading, lines } = sampleTexts(catalog, sample);
+  return ["", ...section(heading, lines)];
 }
 
 /** What was asked for, in a few words. */
@@ -172,13 +180,4 @@ export function guaranteeTexts({ guarantees }: Decision): string[] {
     "Each task reads its sources and live inputs in one snapshot, taken when it starts; live tables stay untouched until the promotion.",
     `The promotion of all datasets is ${guarantees.promotion}; it can be rolled back ${guarantees.rollback}.`,
   ];
-}
-
-/** `40 s`, `12 min`, `3 h 20 min`. */
-export function durationText(seconds: number): string {
-  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
-  const minutes = Math.round(seconds / 60);
-  if (minutes < 90) return `${minutes} min`;
-  const rest = minutes % 60;
-  return `${Math.floor(minutes / 60)} h${rest === 0 ? "" : ` ${rest} min`}`;
 }

@@ -25,3 +25,12 @@ export function count(amount: number, noun: string): string {
 export function countPartitions(ranges: Ranges): string {
   return count(size(ranges), "partition");
 }
+
+/** `40 s`, `12 min`, `3 h 20 min`. */
+export function durationText(seconds: number): string {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 90) return `${minutes} min`;
+  const rest = minutes % 60;
+  return `${Math.floor(minutes / 60)} h${rest === 0 ? "" : ` ${rest} min`}`;
+}

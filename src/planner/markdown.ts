@@ -6,6 +6,7 @@ import { recomputeSteps } from "../plan.ts";
 import { changeText, expectationTexts, forecastText, guaranteeTexts, requestText, validationTexts } from "./explain.ts";
 import { labelRanges } from "./labels.ts";
 import { causeOf } from "./report.ts";
+import { sampleTexts } from "./sample.ts";
 
 export function planMarkdown(catalog: Catalog, plan: Plan, backfill: string | null): string {
   const { decision, forecast } = plan;
@@ -30,11 +31,19 @@ export function planMarkdown(catalog: Catalog, plan: Plan, backfill: string | nu
     "",
     ...list("To be validated anew (`rederive check --stale`)", validationTexts(catalog, decision)),
     ...list("Expected", expectationTexts(decision)),
+    ...sampleBlock(catalog, forecast),
     ...list("Warnings", forecast.warnings),
     ...(nothing ? [] : list("Guarantees", guaranteeTexts(decision))),
     ...(backfill === null ? [] : [`Run it with \`rederive run ${backfill}\`.`]),
   ];
   return `${lines.join("\n").trimEnd()}\n`;
+}
+
+/** Rows may hold anything, so they stand in a block of text. */
+function sampleBlock(catalog: Catalog, { sample }: Plan["forecast"]): string[] {
+  if (sample === undefined) return [];
+  const { heading, lines } = sampleTexts(catalog, sample);
+  return [`**${heading}**`, "", ...lines.map((line) => `    ${line.replace(/\s*\n\s*/g, " ")}`), ""];
 }
 
 function list(title: string, lines: readonly string[]): string[] {

@@ -93,6 +93,13 @@ const expectation = z
   })
   .describe("What may change; anything beyond holds the backfill before it is verified");
 
+const sample = z
+  .union([
+    z.strictObject({ share: z.number().gt(0).max(1).describe("Of each dataset; at least four partitions") }),
+    z.strictObject({ partitions: z.record(datasetName, partitions).describe("By dataset; windows as from..to") }),
+  ])
+  .describe("Compute a part of the plan now, throw it away, and tell in the forecast what would change");
+
 export const planBody = z
   .strictObject({
     datasets: z.exactOptional(
@@ -114,6 +121,7 @@ export const planBody = z
       z.string().min(1).max(80).describe("A backfill that this one takes the place of; what it verified is taken over"),
     ),
     expect: z.exactOptional(expectation),
+    sample: z.exactOptional(sample),
     reason,
   })
   .register(components, { id: "PlanRequest" });

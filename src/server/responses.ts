@@ -12,6 +12,8 @@ import type {
   Diff,
   LimitSetting,
   MergeReport,
+  Sample,
+  SampledDataset,
   Status,
   TaskCounts,
   Trouble,
@@ -97,7 +99,7 @@ export const statusList: z.ZodType<{ readonly backfills: readonly Status[] }> = 
   .object({ backfills: z.array(status) })
   .register(components, { id: "StatusList" });
 
-const datasetDiff: z.ZodType<DatasetDiff> = z.object({
+const datasetDiffFields = {
   dataset: z.string(),
   added: count,
   removed: count,
@@ -107,7 +109,9 @@ const datasetDiff: z.ZodType<DatasetDiff> = z.object({
   samples: z.array(
     z.object({ kind: z.enum(["added", "removed", "changed"]), before: textRow.nullable(), after: textRow.nullable() }),
   ),
-});
+};
+
+const datasetDiff: z.ZodType<DatasetDiff> = z.object(datasetDiffFields);
 
 export const diff: z.ZodType<Diff> = z
   .object({ backfill: z.string(), datasets: z.array(datasetDiff) })
@@ -213,6 +217,24 @@ const datasetChange: z.ZodType<DatasetChange> = z.object({
   because: z.exactOptional(z.string()),
 });
 
+const estimate = z.object({ expected: z.number(), low: z.number(), high: z.number() });
+
+const sampledDataset: z.ZodType<SampledDataset> = z.object({
+  ...datasetDiffFields,
+  partitions: ranges,
+  of: count,
+  estimates: z.exactOptional(
+    z
+      .object({ added: estimate, removed: estimate, changed: estimate, seconds: estimate })
+      .describe("In 19 of 20 cases"),
+  ),
+  reads: z.object({ sampled: count, live: count }),
+  failedChecks: z.array(checkOutcome),
+  failures: z.array(z.object({ partition: z.string(), code: z.string(), message: z.string() })),
+});
+
+const sample: z.ZodType<Sample> = z.object({ tasks: count, seconds: z.number(), datasets: z.array(sampledDataset) });
+
 const forecast: z.ZodType<Forecast> = z.object({
   tasks: count,
   prunable: count,
@@ -229,6 +251,7 @@ const forecast: z.ZodType<Forecast> = z.object({
     }),
   ),
   warnings: names,
+  sample: z.exactOptional(sample),
 });
 
 export const plan: z.ZodType<Plan> = z

@@ -25,6 +25,16 @@ export async function stampedPartitions(tx: Tx, backfill: string, dataset: strin
   );
 }
 
+/** Rows of the live partitions among these. */
+export async function liveRows(tx: Tx, dataset: string, partitions: Ranges): Promise<Map<number, number>> {
+  const rows = await tx.query<StampedPartition>(
+    `select partition::float8 as partition, rows::float8 as rows from rederive.live
+     where dataset = $1::text and $2::text::int8multirange @> partition`,
+    [dataset, toMultirange(partitions)],
+  );
+  return new Map(rows.map((row) => [row.partition, row.rows]));
+}
+
 /** Points the computed partitions of a dataset at the stamps of this backfill. */
 export async function publishStamps(tx: Tx, backfill: string, dataset: string): Promise<void> {
   await tx.query(

@@ -20,6 +20,15 @@ export interface Context {
   readonly wake: () => void;
 }
 
+/** Where Postgres is, or `configuration`. */
+export function requireDatabase({ databaseUrl }: Pick<Settings, "databaseUrl">): string {
+  if (databaseUrl !== undefined) return databaseUrl;
+  throw new RederiveError(
+    "configuration",
+    "there is no database: set DATABASE_URL or databaseUrl in the configuration",
+  );
+}
+
 /** The backfill, or `not_found` with what to do. */
 export async function requireBackfill(tx: Tx, id: string): Promise<BackfillRow> {
   return (await readBackfill(tx, id)) ?? notFound(id);

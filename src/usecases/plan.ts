@@ -11,14 +11,16 @@ import { RederiveError } from "../errors.ts";
 import { canonicalJson, hashOf } from "../hash.ts";
 import {
   type DatasetExpectation,
+  makePlan as freezePlan,
   type Plan,
   type PlanRequest,
   type RequestedExpectation,
   recomputeSteps,
 } from "../plan.ts";
 import type { LiveContent, LiveMap } from "../planner/changes.ts";
+import { forecastOf } from "../planner/forecast.ts";
 import type { EarlierRun, Fingerprints } from "../planner/input.ts";
-import { basisPartitions, completePlan, draftPlan } from "../planner/planner.ts";
+import { basisPartitions, completePlan, type Draft, draftPlan } from "../planner/planner.ts";
 import { suspectReads } from "../planner/suspects.ts";
 import { appendAudit } from "../store/audit.ts";
 import { decisionOf, insertBackfill } from "../store/backfills.ts";
@@ -39,6 +41,7 @@ import { dataShapeOf, fingerprintOf, readsOfInputs } from "../warehouse/fingerpr
 import { pins } from "../warehouse/session.ts";
 import { type Context, requireBackfill } from "./context.ts";
 import { type PartitionChoice, rangesOfChoice } from "./partitions.ts";
+import { type SampleInput, samplePlan } from "./sample.ts";
 
 export interface PlanInput {
   /** Datasets to recompute on request. Without any, what changed in the definitions is planned. */
@@ -59,6 +62,8 @@ export interface PlanInput {
   readonly continues?: string | undefined;
   /** What is expected to change, at most; anything beyond holds the backfill before it is verified. */
   readonly expect?: RequestedExpectation | undefined;
+  /** Compute some of it now, apart, and tell what it would change and cost. Part of the forecast, not of what is decided. */
+  readonly sample?: SampleInput | undefined;
   /** Why; it is part of the plan that others approve. */
   readonly reason: string;
 }
@@ -67,8 +72,8 @@ export interface PlanInput {
 export async function preview(context: Context, input: PlanInput): Promise<Plan> {
   const request = requestOf(context.catalog, input);
   return withSpan("rederive plan", { "rederive.request": request.kind }, async () => {
-    const { plan } = await makePlan(context, request, input.reason);
-    return plan;
+    const made = await makePlan(context, request, input.reason);
+    return withSample(context, made, input.sample);
   });
 }
 
@@ -77,15 +82,16 @@ export async function plan(context: Context, input: PlanInput): Promise<{ id: st
   const request = requestOf(context.catalog, input);
   return withSpan("rederive plan", { "rederive.request": request.kind }, async (span) => {
     const made = await makePlan(context, request, input.reason);
+    const plan = await withSample(context, made, input.sample);
     const id = newBackfillId();
     span.setAttribute("rederive.backfill", id);
     await context.database.transaction(async (tx) => {
       await keepDefinitions(tx, definitionsOf(made.fingerprints));
       await insertBackfill(tx, {
         id,
-        planHash: made.plan.hash,
-        decision: canonicalJson(made.plan.decision),
-        forecast: made.plan.forecast,
+        planHash: plan.hash,
+        decision: canonicalJson(plan.decision),
+        forecast: plan.forecast,
         reason: input.reason,
         environment: context.settings.environment,
         requestedBy: context.actor.name,
@@ -96,12 +102,21 @@ export async function plan(context: Context, input: PlanInput): Promise<{ id: st
         act: "backfill.plan",
         backfill: id,
         reason: input.reason,
-        planHash: made.plan.hash,
-        details: { request, tasks: made.plan.forecast.tasks },
+        planHash: plan.hash,
+        details: { request, tasks: plan.forecast.tasks, sampled: plan.forecast.sample?.tasks ?? 0 },
       });
     });
-    return { id, plan: made.plan };
+    return { id, plan };
   });
+}
+
+/** The same decision, with a forecast that a part of it was computed for. */
+async function withSample(context: Context, { plan, draft }: Made, input: SampleInput | undefined): Promise<Plan> {
+  if (input === undefined) return plan;
+  const { sample, speeds } = await samplePlan(context, plan, input);
+  const measured = { ...draft.input, speeds: new Map([...(draft.input.speeds ?? []), ...speeds]) };
+  const forecast = forecastOf(measured, plan.decision, draft.tasks);
+  return freezePlan(plan.decision, { ...forecast, sample });
 }
 
 /** What a later plan needs to say what changed, and not only that something did. */
@@ -160,6 +175,7 @@ function timeText(time: string | Date): string {
 
 interface Made {
   readonly plan: Plan;
+  readonly draft: Draft;
   readonly fingerprints: ReadonlyMap<string, Fingerprinted>;
 }
 
@@ -199,7 +215,7 @@ async function makePlan(context: Context, request: PlanRequest, requestReason: s
       await requireChecks(tx, catalog, draft.decision);
       await requireAssumptions(tx, catalog, recomputeSteps(draft.decision));
       const digests = await liveDigests(tx, basisPartitions(draft.decision.steps));
-      return { plan: completePlan(draft, digests), fingerprints };
+      return { plan: completePlan(draft, digests), draft, fingerprints };
     },
     { isolation: "repeatable read" },
   );

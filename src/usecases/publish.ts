@@ -40,7 +40,7 @@ export async function diff(context: Context, id: string, options: DiffOptions): 
 }
 
 /** Samples without the values of masked columns; that such a column differs is still counted. */
-function masked(diff: DatasetDiff, hidden: Hidden | undefined): DatasetDiff {
+export function masked<Described extends DatasetDiff>(diff: Described, hidden: Hidden | undefined): Described {
   if (hidden === undefined) return diff;
   const shown = (row: DatasetDiff["samples"][number]["before"]) => (row === null ? null : maskRow(row, hidden));
   const samples = diff.samples.map((sample) => ({

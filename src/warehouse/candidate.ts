@@ -40,6 +40,16 @@ export async function createCandidate(
   candidate: string,
 ): Promise<void> {
   await createSchema(tx, candidateSchema);
+  await createCandidateTable(tx, derived, columns, candidate);
+}
+
+/** The same in a schema that is there already. */
+export async function createCandidateTable(
+  tx: Tx,
+  derived: Derived,
+  columns: readonly LiveColumn[],
+  candidate: string,
+): Promise<void> {
   await tx.query(`create table ${candidate} (${columns.map(definition).join(", ")})`);
   const indexed = new Set([...partitionColumns(derived.partitions), ...derived.key.map((column) => column.name)]);
   await tx.query(`create index on ${candidate} (${identifiers([...indexed])})`);

@@ -36,6 +36,11 @@ export async function createScratch(tx: Tx, target: Target): Promise<void> {
   await tx.query(`create temporary table ${target.restorePoint} (${definition(target)}) on commit drop`);
 }
 
+/** For the next comparison in the same transaction. */
+export async function emptyScratch(tx: Tx, target: Target): Promise<void> {
+  await tx.query(`truncate ${target.restorePoint}`);
+}
+
 function definition(target: Target): string {
   const own = [
     `${bookkeeping.op} text not null`,

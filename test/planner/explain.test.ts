@@ -2,8 +2,9 @@
 import { describe, expect, it } from "vitest";
 import type { Ranges } from "../../src/catalog/ranges.ts";
 import { affectedBy, affectedText } from "../../src/planner/affected.ts";
-import { durationText, explainPlan } from "../../src/planner/explain.ts";
+import { explainPlan } from "../../src/planner/explain.ts";
 import { graphJson, graphMermaid, graphText } from "../../src/planner/graph.ts";
+import { durationText } from "../../src/planner/labels.ts";
 import { planMarkdown } from "../../src/planner/markdown.ts";
 import { stepsReport } from "../../src/planner/report.ts";
 import { graphSvg } from "../../src/planner/svg.ts";

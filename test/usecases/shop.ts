@@ -56,6 +56,8 @@ export interface Shape {
   readonly orders?: Partial<Pick<Source, "assumptions">>;
   readonly facts?: Extra;
   readonly revenue?: Extra;
+  /** Left out of the catalog. */
+  readonly without?: "revenue";
 }
 
 export function shop(shape: Shape = {}): Catalog {
@@ -78,10 +80,12 @@ export function shop(shape: Shape = {}): Catalog {
       sql`select day, currency, count(*)::int as orders, sum(amount) as amount from ${f} group by 1, 2`,
     ...(shape.revenue as object),
   });
-  return defineCatalog({ datasets: [orderSource, factsOf, revenueOf] });
+  const all = shape.without === "revenue" ? [orderSource, factsOf] : [orderSource, factsOf, revenueOf];
+  return defineCatalog({ datasets: all });
 }
 
 export interface Stage {
+  readonly url: string;
   readonly database: Database;
   open(catalog: Catalog): Promise<Rederive>;
   /** Computes and promotes everything. */
@@ -100,6 +104,7 @@ export async function withShop(callback: (stage: Stage) => Promise<void>): Promi
     try {
       for (const statement of statements) await database.query(statement);
       await callback({
+        url,
         database,
         open,
         bootstrap: async (catalog) => {
