@@ -435,6 +435,29 @@ export const audit = rederive.table(
   (table) => [index("audit_backfill").on(table.backfill)],
 );
 
+/**
+ * Rows of `audit` that the sequencer has not chained yet. A trigger on `audit` writes them, so that no writer can forget
+ * it, and that a transaction that commits late is found whatever its ids are.
+ */
+export const auditPending = rederive.table("audit_pending", { entry: id("entry").primaryKey() });
+
+/** The chain over `audit`: one row an entry, gap-free. Unique columns keep it from forking. See governance/chain.ts. */
+export const auditChain = rederive.table("audit_chain", {
+  seq: id("seq").primaryKey(),
+  entry: id("entry").notNull().unique(),
+  entryHash: text("entry_hash").notNull(),
+  prevHash: text("prev_hash").notNull().unique(),
+  hash: text("hash").notNull(),
+});
+
+/** Where the chain begins after old entries were taken out: the signed checkpoint of the last one that went. */
+export const auditPruned = rederive.table("audit_pruned", {
+  seq: id("seq").primaryKey(),
+  checkpoint: jsonb("checkpoint").notNull(),
+  prunedBy: text("pruned_by").notNull(),
+  prunedAt: at("pruned_at").notNull().default(sql`clock_timestamp()`),
+});
+
 /** API tokens; only the SHA-256 of a token is kept. */
 export const apiToken = rederive.table(
   "api_token",
