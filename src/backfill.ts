@@ -1,9 +1,10 @@
 /** The handle of one stored plan: one method a use case, for one actor. */
 import { authorize } from "./governance/roles.ts";
 import type { Plan } from "./plan.ts";
-import type { CheckReport, Diff, MergeReport, Status } from "./report.ts";
+import type { CheckReport, Diff, MergeReport, PreflightReport, Status } from "./report.ts";
 import { type CheckInput, check } from "./usecases/check.ts";
 import type { Context } from "./usecases/context.ts";
+import { preflight } from "./usecases/preflight.ts";
 import { cancel, pause, type Reasoned, type RetryInput, resume, retry } from "./usecases/control.ts";
 import { type DiffOptions, diff, promote, type RollbackInput, rollback } from "./usecases/publish.ts";
 import { start } from "./usecases/start.ts";
@@ -53,6 +54,12 @@ export class Backfill {
     authorize(this.#context.actor, "backfill.retry");
     await retry(this.#context, this.id, input);
     return this.status();
+  }
+
+  /** Asks again what was asked of tables and sources when this was planned. Changes nothing. */
+  async preflight(): Promise<PreflightReport> {
+    authorize(this.#context.actor, "backfill.preflight");
+    return preflight(this.#context, this.id);
   }
 
   async status(): Promise<Status> {

@@ -21,6 +21,7 @@ export {
   type Source,
   source,
 } from "./catalog/dataset.ts";
+export type { ColumnDeprecation, Deprecation } from "./catalog/deprecation.ts";
 export { labelOf } from "./catalog/label.ts";
 export type { Mapping } from "./catalog/mapping.ts";
 export type { Range, Ranges } from "./catalog/ranges.ts";
@@ -76,6 +77,10 @@ export type {
   LimitSetting,
   MergeCounts,
   MergeReport,
+  Preflight,
+  PreflightCode,
+  PreflightFinding,
+  PreflightReport,
   RunEvent,
   Sample,
   SampledDataset,

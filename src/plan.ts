@@ -6,6 +6,7 @@
  */
 import type { Ranges } from "./catalog/ranges.ts";
 import { hashOf } from "./hash.ts";
+import type { Preflight } from "./report.ts";
 import type { Sample } from "./report.ts";
 
 /** How far a backfill may reach; what differs beyond it holds the backfill. Nothing is said by what is left out. */
@@ -233,6 +234,8 @@ export interface Forecast {
   }[];
   /** Things that will not stop the plan but should be known, each with what to do. */
   readonly warnings: readonly string[];
+  /** What was found in tables and sources when the plan was made; absent in plans of older versions. */
+  readonly preflight?: Preflight;
   /** What some partitions came out as, where that was asked for. */
   readonly sample?: Sample;
 }

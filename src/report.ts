@@ -196,6 +196,48 @@ export interface SampledDataset extends DatasetDiff {
   readonly failures: readonly { readonly partition: string; readonly code: string; readonly message: string }[];
 }
 
+/** What was looked at before anybody approves a plan, and what was found. */
+export interface Preflight {
+  /** Those that stop first. */
+  readonly findings: readonly PreflightFinding[];
+  /** What was looked at, and how much of it; a few words each. */
+  readonly looked: readonly string[];
+}
+
+/** The same, asked again of a stored plan. */
+export interface PreflightReport extends Preflight {
+  readonly backfill: string;
+  /** A finding stops it. */
+  readonly stopped: boolean;
+}
+
+export type PreflightCode =
+  | "incompatible_schema" // a column that somebody reads is not there, or holds less
+  | "assumption_broken" // rows break what a dataset takes for granted
+  | "schema_drift" // a table is not as it was when a run last started
+  | "deprecated" // somebody reads what will go away
+  | "past_removal" // somebody still reads what may be gone already
+  | "missing_partitions" // a source has none of the rows of a partition between others
+  | "unusual_rows" // a partition of a source is unlike the others in rows or nulls
+  | "duplicate_keys" // rows of a source share its key
+  | "disk_space"; // candidates and restore points may not fit
+
+export interface PreflightFinding {
+  readonly code: PreflightCode;
+  /** `stop`: nothing is planned or started. */
+  readonly severity: "stop" | "warn";
+  readonly dataset: string;
+  /** The dataset or exposure that is hurt, where it is another one. */
+  readonly reader?: string;
+  readonly column?: string;
+  /** What is the matter, as a sentence. */
+  readonly what: string;
+  /** What was seen. */
+  readonly seen: string;
+  /** What to do about it. */
+  readonly mitigation: string;
+}
+
 export interface MergeCounts {
   readonly dataset: string;
   readonly inserted: number;

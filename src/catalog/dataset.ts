@@ -14,6 +14,7 @@ import type {
   Dataset,
   Derived,
   Exposure,
+  ExposureColumn,
   Input,
   MappedInput,
   MapTransform,
@@ -84,13 +85,15 @@ function mapped<D extends Dataset>(dataset: D, mapping: Mapping): MappedInput<D>
   return Object.freeze({ kind: "input", dataset, mapping: Object.freeze(mapping) });
 }
 
-const sourceOptions = ["name", "partitions", "assumptions", "description", "owner"];
+const sourceOptions = [
+  ...["name", "partitions", "key", "assumptions", "deprecated", "deprecatedColumns", "description", "owner"],
+];
 const derivedOptions = [
   ...sourceOptions,
-  ...["version", "key", "owned", "inputs", "select", "read", "map", "checks", "functions"],
+  ...["version", "owned", "inputs", "select", "read", "map", "checks", "functions"],
   ...["mask", "anomalies", "validate", "allowEmpty", "limits", "resource", "allowTriggers", "attempts", "timeoutMs"],
 ];
-const exposureOptions = ["reads", "criticality", "description", "owner"];
+const exposureOptions = ["reads", "columns", "criticality", "description", "owner"];
 
 /**
  * Declares a table that others write.
@@ -103,7 +106,9 @@ export function source<Table extends PgTable>(table: Table, options: SourceOptio
     name: options.name ?? nameOfTable(table),
     table,
     partitions: options.partitions ?? wholeTable,
+    ...(options.key === undefined ? {} : { key: Object.freeze([...options.key]) }),
     assumptions: Object.freeze([...(options.assumptions ?? [])]),
+    ...deprecations(options),
     ...described(options),
     faults: Object.freeze(unknownOptions(options, sourceOptions)),
   });
@@ -151,6 +156,7 @@ export function derived<
     allowTriggers: Object.freeze([...(options.allowTriggers ?? [])]),
     attempts: options.attempts ?? 5,
     timeoutMs: options.timeoutMs ?? 600_000,
+    ...deprecations(options),
     ...described(options),
     faults: Object.freeze(faults),
   });
@@ -162,14 +168,45 @@ function frozen(rule: AnomalyRule | false): AnomalyRule | false {
 
 /** Declares what people use: which datasets it reads and how critical it is. Critical work is released first. */
 export function exposure(name: string, options: ExposureOptions): Exposure {
+  const faults = unknownOptions(options, exposureOptions);
+  const reads = Object.freeze([...(options.reads ?? [])]);
+  const columns = options.columns?.flatMap((column) => contractColumn(reads, column, faults) ?? []);
   return Object.freeze({
     kind: "exposure",
     name,
-    reads: Object.freeze([...(options.reads ?? [])]),
+    reads,
+    ...(columns === undefined ? {} : { columns: Object.freeze(columns) }),
     criticality: options.criticality,
     ...described(options),
-    faults: Object.freeze(unknownOptions(options, exposureOptions)),
+    faults: Object.freeze(faults),
   });
+}
+
+/** Whether the column exists is not asked here: that it does not any more is for a plan to say. */
+function contractColumn(
+  reads: readonly Dataset[],
+  column: PgColumn | string | undefined,
+  faults: string[],
+): ExposureColumn | undefined {
+  const known = typeof column === "string" ? namedColumn(reads, column) : undefined;
+  const of = typeof column === "object" ? reads.find(({ table }) => table === column.table) : undefined;
+  if (known !== undefined) return known;
+  if (typeof column === "object" && of !== undefined) {
+    return Object.freeze({ dataset: of.name, column: column.name, type: null });
+  }
+  const seen = typeof column === "object" ? column.name : String(column);
+  faults.push(
+    `columns has "${seen}", which is no column of what it reads; ` +
+      'write a column of a dataset in reads, or "dataset.column", with a type where it matters',
+  );
+  return undefined;
+}
+
+/** `daily_revenue.cents bigint`; a dataset's name may have dots itself. */
+function namedColumn(reads: readonly Dataset[], text: string): ExposureColumn | undefined {
+  const [, dataset, column, type] = /^(\S+)\.([^.\s]+)(?:\s+(\S.*))?$/.exec(text.trim()) ?? [];
+  if (dataset === undefined || column === undefined || !reads.some(({ name }) => name === dataset)) return undefined;
+  return Object.freeze({ dataset, column, type: type ?? null });
 }
 
 /** The table's name, with its schema unless that is public. */
@@ -238,6 +275,15 @@ function transformOf(
     faults.push(messageOf(error));
   }
   return noTransform;
+}
+
+type Deprecations = Pick<Dataset, "deprecated" | "deprecatedColumns">;
+
+function deprecations({ deprecated, deprecatedColumns }: Deprecations): Deprecations {
+  return {
+    ...(deprecated === undefined ? {} : { deprecated: Object.freeze({ ...deprecated }) }),
+    ...(deprecatedColumns === undefined ? {} : { deprecatedColumns: Object.freeze([...deprecatedColumns]) }),
+  };
 }
 
 function described(options: { description?: string; owner?: string }): { description?: string; owner?: string } {

@@ -4,8 +4,9 @@
  */
 import { didYouMean } from "../suggest.ts";
 import { assumptionFaults, checkFaults, maskFaults } from "./check-faults.ts";
+import { deprecationFaults } from "./deprecation.ts";
 import { mappingFault } from "./mapping.ts";
-import type { Dataset, Derived, Exposure, Input, Limits } from "./model.ts";
+import type { Dataset, Derived, Exposure, Input, Limits, Source } from "./model.ts";
 import { proofFaults } from "./proof.ts";
 import { schemeFaults } from "./scheme-faults.ts";
 import { isColumnOf, qualified, repeated, tableOf, under } from "./wording.ts";
@@ -75,7 +76,17 @@ function datasetFaults(dataset: Dataset, definitions: Definitions): string[] {
     ...under("partitions", schemeFaults(dataset.partitions)),
     ...partitionColumnFaults(dataset),
     ...assumptionFaults(dataset.assumptions),
-    ...(dataset.kind === "derived" ? derivedFaults(dataset, definitions) : []),
+    ...deprecationFaults(dataset),
+    ...(dataset.kind === "derived" ? derivedFaults(dataset, definitions) : sourceKeyFaults(dataset)),
+  ];
+}
+
+function sourceKeyFaults(source: Source): string[] {
+  return [
+    ...(source.key?.length === 0 ? ["key names no column; leave it out"] : []),
+    ...(source.key ?? [])
+      .filter((column) => !isColumnOf(source, column))
+      .map((column) => `the key column ${qualified(column)} is not in ${tableOf(source)}`),
   ];
 }
 

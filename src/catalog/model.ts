@@ -5,6 +5,7 @@
 import type { PgColumn, PgTable } from "drizzle-orm/pg-core";
 import type { Assumption } from "./assumption.ts";
 import type { Check } from "./check.ts";
+import type { ColumnDeprecation, Deprecation } from "./deprecation.ts";
 import type { Mapping } from "./mapping.ts";
 import type { PartitionScheme } from "./scheme.ts";
 
@@ -14,7 +15,11 @@ export interface Source<Table extends PgTable = PgTable> {
   readonly name: string;
   readonly table: Table;
   readonly partitions: PartitionScheme;
+  /** What its rows are told apart by, as its author says; a plan looks for duplicates. */
+  readonly key?: readonly PgColumn[];
   readonly assumptions: readonly Assumption[];
+  readonly deprecated?: Deprecation;
+  readonly deprecatedColumns?: readonly ColumnDeprecation[];
   readonly description?: string;
   readonly owner?: string;
   /** What is wrong with the definition; empty in a catalog. */
@@ -58,6 +63,8 @@ export interface Derived<Table extends PgTable = PgTable, Owned extends PgColumn
   readonly allowTriggers: readonly string[];
   readonly attempts: number;
   readonly timeoutMs: number;
+  readonly deprecated?: Deprecation;
+  readonly deprecatedColumns?: readonly ColumnDeprecation[];
   readonly description?: string;
   readonly owner?: string;
   readonly faults: readonly string[];
@@ -87,6 +94,16 @@ export interface Limits {
   readonly concurrency?: number;
 }
 
+/** A column that an exposure relies on. */
+export interface ExposureColumn {
+  /** Name of the dataset. */
+  readonly dataset: string;
+  /** Database name of the column. */
+  readonly column: string;
+  /** The type that it must be able to hold; null where any will do. */
+  readonly type: string | null;
+}
+
 export type Criticality = "low" | "medium" | "high" | "critical";
 
 /** What people use, and how much it matters. */
@@ -94,6 +111,8 @@ export interface Exposure {
   readonly kind: "exposure";
   readonly name: string;
   readonly reads: readonly (Source | Derived)[];
+  /** Its contract; undefined where nobody said which columns it reads. */
+  readonly columns?: readonly ExposureColumn[];
   readonly criticality: Criticality;
   readonly description?: string;
   readonly owner?: string;

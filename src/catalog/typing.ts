@@ -6,6 +6,7 @@ import type { SQL } from "drizzle-orm";
 import type { PgColumn, PgTable, QueryBuilder, WithSubqueryWithSelection } from "drizzle-orm/pg-core";
 import type { Assumption } from "./assumption.ts";
 import type { Check } from "./check.ts";
+import type { ColumnDeprecation, Deprecation } from "./deprecation.ts";
 import type {
   AnomalyRule,
   Criticality,
@@ -121,22 +122,28 @@ type Mapping<Mapped, Wanted> =
 
 type KeysOfUnion<Union> = Union extends unknown ? keyof Union : never;
 
-interface DescribedOptions {
+interface DatasetOptions {
   /** Default: the table's name, `schema.table` outside of public. At most 40 of a-z, 0-9, _ and dot. */
   readonly name?: string;
   /** What is taken for granted about tables, tested before each plan and each start; does not enter the fingerprint. */
   readonly assumptions?: readonly Assumption[];
+  /** The dataset will go away: `{ since: "2001-01-31", replacedBy: "…", removeAfter: "2001-07-31" }`. Plans warn its readers. */
+  readonly deprecated?: Deprecation;
+  /** The same of single columns: `[{ column: t.orders.total, since: "2001-01-31", replacedBy: "cents" }]`. */
+  readonly deprecatedColumns?: readonly ColumnDeprecation[];
   /** For people; does not enter the fingerprint. */
   readonly description?: string;
   readonly owner?: string;
 }
 
-export interface SourceOptions<Table extends PgTable> extends DescribedOptions {
+export interface SourceOptions<Table extends PgTable> extends DatasetOptions {
+  /** Identifies a row. Plans look for rows that share one, unless a unique index forbids them. Default: none. */
+  readonly key?: readonly ColumnOf<Table>[];
   /** Default whole(). */
   readonly partitions?: PartitionScheme<ColumnOf<Table>>;
 }
 
-interface DerivedBase<Table extends PgTable, Owned extends PgColumn, Inputs> extends DescribedOptions {
+interface DerivedBase<Table extends PgTable, Owned extends PgColumn, Inputs> extends DatasetOptions {
   /** A positive whole number; raise it when the meaning of the data changes in a way that the definition does not show. */
   readonly version: number;
   /** Identifies a row; the columns must be owned. */
@@ -200,6 +207,11 @@ export type DerivedOptions<Table extends PgTable, Owned extends PgColumn, Inputs
 export interface ExposureOptions {
   /** Datasets of the catalog. */
   readonly reads: readonly Dataset[];
+  /**
+   * The columns that it relies on, as drizzle columns or as texts `dataset.column`, with the type where that matters:
+   * `"daily_revenue.cents bigint"`. A plan stops where one is gone or narrower. Default: nothing is looked at.
+   */
+  readonly columns?: readonly (PgColumn | string)[];
   readonly criticality: Criticality;
   /** For people; does not enter the fingerprint. */
   readonly description?: string;

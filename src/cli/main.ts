@@ -17,6 +17,7 @@ import { addLimit } from "./limit.ts";
 import { addMigrate } from "./migrate.ts";
 import { outliveReaders } from "./output.ts";
 import { addPlan } from "./plan.ts";
+import { addPreflight } from "./preflight.ts";
 import { addProcesses } from "./processes.ts";
 import { addPromote, addRollback } from "./publish.ts";
 import { addRun } from "./run.ts";
@@ -46,6 +47,7 @@ function createProgram(): Command {
     addImpact,
     addPlan,
     addExplain,
+    addPreflight,
     addRun,
     addStatus,
     addControl,

@@ -26,6 +26,8 @@ export const leastRole = {
   // A preview analyses statements inside Postgres, which costs something.
   "plan.preview": "operator",
   "backfill.plan": "operator",
+  // It asks questions of sources, which cost something, too.
+  "backfill.preflight": "operator",
   "backfill.start": "operator",
   "backfill.pause": "operator",
   "backfill.resume": "operator",

@@ -11,6 +11,7 @@ import { recomputeSteps } from "../plan.ts";
 import { derivedInputs } from "./impact.ts";
 import { count, countPartitions, durationText, labelRanges } from "./labels.ts";
 import { listOf } from "./reasons.ts";
+import { findingText, lookedTexts } from "./preflight.ts";
 import { causeOf } from "./report.ts";
 import { sampleTexts } from "./sample.ts";
 
@@ -39,6 +40,7 @@ export function explainPlan(catalog: Catalog, plan: Plan, paint: Paint = plain):
     ...sampleLines(catalog, forecast),
     ...(nothing ? [] : guaranteeTexts(decision).map((line) => paint("quiet", line))),
     ...forecast.warnings.map((warning) => `${paint("warning", "warning:")} ${warning}`),
+    ...preflightLines(forecast, paint),
   ];
 }
 
@@ -71,6 +73,13 @@ function subjectOf(request: PlanRequest): string {
   if (request.kind === "changes") return `what is out of date in ${names}`;
   if (request.window !== undefined) return `${names} from ${request.window.from} to ${request.window.to}`;
   return request.partitions === undefined ? `all of ${names}` : `${countPartitions(request.partitions)} of ${names}`;
+}
+
+/** What was found before, worst first, and what was looked at. */
+function preflightLines({ preflight }: Forecast, paint: Paint): string[] {
+  if (preflight === undefined) return [];
+  const found = preflight.findings.map((finding) => `${paint("warning", `${finding.severity}:`)} ${findingText(finding)}`);
+  return [...found, ...lookedTexts(preflight).map((line) => paint("quiet", line))];
 }
 
 const categoryNames = { breaking: "breaking", non_breaking: "non-breaking", metadata: "metadata only" } as const;

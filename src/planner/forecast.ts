@@ -25,6 +25,7 @@ export function forecastOf(input: PlannerInput, decision: Decision, tasks: numbe
     ...deadlineOf(input, decision, costs?.interval),
     datasets: steps.map((step) => datasetForecast(input, step)),
     warnings: warningsOf(input, decision),
+    ...(input.preflight === undefined ? {} : { preflight: input.preflight }),
   };
 }
 

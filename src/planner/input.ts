@@ -3,6 +3,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import type { DataShape, MetadataShape } from "../catalog/definition.ts";
 import type { Ranges } from "../catalog/ranges.ts";
 import type { PlanRequest } from "../plan.ts";
+import type { Preflight } from "../report.ts";
 import type { LiveMap } from "./changes.ts";
 import type { PartitionMap } from "./impact.ts";
 import type { ActiveReservation } from "./reservations.ts";
@@ -36,6 +37,8 @@ export interface PlannerInput extends TaskLimits {
   readonly concurrency?: number;
   /** Milliseconds since the epoch, for the forecast of a deadline. */
   readonly now?: number;
+  /** What was found in tables and sources; it is told with the forecast. */
+  readonly preflight?: Preflight;
   /** Things to know about a dataset (an unindexed partition column), shown when the plan uses it. */
   readonly notices?: ReadonlyMap<string, readonly string[]>;
 }

@@ -5,6 +5,7 @@ import type { Plan } from "../plan.ts";
 import { recomputeSteps } from "../plan.ts";
 import { changeText, expectationTexts, forecastText, guaranteeTexts, requestText, validationTexts } from "./explain.ts";
 import { labelRanges } from "./labels.ts";
+import { findingText } from "./preflight.ts";
 import { causeOf } from "./report.ts";
 import { sampleTexts } from "./sample.ts";
 
@@ -33,6 +34,7 @@ export function planMarkdown(catalog: Catalog, plan: Plan, backfill: string | nu
     ...list("Expected", expectationTexts(decision)),
     ...sampleBlock(catalog, forecast),
     ...list("Warnings", forecast.warnings),
+    ...list("Preflight", (forecast.preflight?.findings ?? []).map(findingText)),
     ...(nothing ? [] : list("Guarantees", guaranteeTexts(decision))),
     ...(backfill === null ? [] : [`Run it with \`rederive run ${backfill}\`.`]),
   ];

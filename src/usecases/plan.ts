@@ -21,6 +21,7 @@ import type { LiveContent, LiveMap } from "../planner/changes.ts";
 import { forecastOf } from "../planner/forecast.ts";
 import type { EarlierRun, Fingerprints } from "../planner/input.ts";
 import { basisPartitions, completePlan, type Draft, draftPlan } from "../planner/planner.ts";
+import { refuseStopped } from "../planner/preflight.ts";
 import { suspectReads } from "../planner/suspects.ts";
 import { appendAudit } from "../store/audit.ts";
 import { decisionOf, insertBackfill } from "../store/backfills.ts";
@@ -40,7 +41,9 @@ import { extentOf, partitionIndexWarning } from "../warehouse/extent.ts";
 import { dataShapeOf, fingerprintOf, readsOfInputs } from "../warehouse/fingerprint.ts";
 import { pins } from "../warehouse/session.ts";
 import { type Context, requireBackfill } from "./context.ts";
+import type { Shapes } from "./compatibility.ts";
 import { type PartitionChoice, rangesOfChoice } from "./partitions.ts";
+import { preflightOf, requireCompatible } from "./preflight.ts";
 import { type SampleInput, samplePlan } from "./sample.ts";
 
 export interface PlanInput {
@@ -185,10 +188,11 @@ async function makePlan(context: Context, request: PlanRequest, requestReason: s
     async (tx) => {
       const all = [...catalog.datasets.values()];
       const derived = all.filter((dataset): dataset is Derived => dataset.kind === "derived");
+      const shapes = await requireCompatible(tx, catalog);
       const extents = await extentsOfSources(tx, sourcesOf(catalog));
       const fingerprints = await fingerprintsOf(context, tx, derived);
       const live = await liveByDataset(tx);
-      const draft = draftPlan({
+      const drafted = draftPlan({
         catalog,
         request,
         requestReason,
@@ -211,6 +215,7 @@ async function makePlan(context: Context, request: PlanRequest, requestReason: s
         notices: await noticesOf(tx, all),
         maxTasks: settings.maxTasks,
       });
+      const draft = await withPreflight(tx, drafted, shapes);
       await requireConditions(tx, catalog, draft.decision.expect ?? []);
       await requireChecks(tx, catalog, draft.decision);
       await requireAssumptions(tx, catalog, recomputeSteps(draft.decision));
@@ -219,6 +224,16 @@ async function makePlan(context: Context, request: PlanRequest, requestReason: s
     },
     { isolation: "repeatable read" },
   );
+}
+
+type Drafted = ReturnType<typeof draftPlan>;
+
+/** What is found before anybody approves is told with the forecast; what stops a plan is thrown. */
+async function withPreflight(tx: Tx, draft: Drafted, shapes: Shapes): Promise<Drafted> {
+  const { catalog, extents, speeds = new Map() } = draft.input;
+  const preflight = await preflightOf(tx, { catalog, steps: draft.decision.steps, shapes, extents, speeds });
+  refuseStopped(preflight.findings, "the plan cannot be carried out");
+  return { ...draft, input: { ...draft.input, preflight } };
 }
 
 /** Conditions are compiled while somebody looks, and not when a run of hours has come to its end. */

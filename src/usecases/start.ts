@@ -22,6 +22,7 @@ import { requireAssumptions } from "../validation/assumptions.ts";
 import { candidateNames, createCandidate } from "../warehouse/candidate.ts";
 import { liveColumns, ownedOf } from "../warehouse/columns.ts";
 import { type Context, requireLocked, wrongState } from "./context.ts";
+import { rememberShapes, requireCompatible } from "./preflight.ts";
 
 export async function start(context: Context, id: string): Promise<void> {
   await context.database.transaction(async (tx) => {
@@ -29,12 +30,14 @@ export async function start(context: Context, id: string): Promise<void> {
     if (row.state !== "planned" && row.state !== "approved") {
       throw wrongState(row, "start", "a backfill is started once; plan again for another run");
     }
+    const shapes = await requireCompatible(tx, context.catalog);
     const decision = await checkedDecision(context, tx, row);
     await requireAssumptions(tx, context.catalog, recomputeSteps(decision));
     const { tasks, edges } = expandTasks(context.catalog, decision);
     await reserve(tx, id, reservationsOf(decision));
     await makeDatasets(context, tx, id, recomputeSteps(decision));
     await insertTasks(tx, id, tasks, edges);
+    await rememberShapes(tx, id, { catalog: context.catalog, steps: decision.steps, shapes });
     await moveBackfill(tx, { id, to: "running", reason: null });
     // A plan without work has nothing that could be overwritten.
     if (tasks.length === 0) await endReservations(tx, id);

@@ -49,6 +49,28 @@ export function tableColumns(tx: Tx, table: string): Promise<LiveColumn[]> {
   );
 }
 
+/** Name, type and number of the columns of many tables, by their quoted, qualified names. What is not there has none. */
+export async function columnsOfTables(
+  tx: Tx,
+  tables: readonly string[],
+): Promise<Map<string, { readonly name: string; readonly type: string; readonly number: number }[]>> {
+  const rows = await tx.query<{ table: string; name: string; type: string; number: number }>(
+    `select t.name as "table", a.attname::text as name, a.attnum::int4 as number,
+            pg_catalog.format_type(a.atttypid, a.atttypmod) as type
+       from unnest($1::text[]) as t (name)
+       join pg_catalog.pg_attribute a on a.attrelid = to_regclass(t.name) and a.attnum > 0 and not a.attisdropped
+      order by t.name, a.attnum`,
+    [[...new Set(tables)]],
+  );
+  const found = new Map<string, { name: string; type: string; number: number }[]>();
+  for (const { table, ...column } of rows) {
+    const known = found.get(table);
+    if (known === undefined) found.set(table, [column]);
+    else known.push(column);
+  }
+  return found;
+}
+
 /** The type of a column as a table's definition has it: with its collation where that is not the type's own. */
 export function declaredType(column: LiveColumn): string {
   return column.collation === null ? column.type : `${column.type} collate ${column.collation}`;

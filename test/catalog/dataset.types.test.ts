@@ -200,13 +200,15 @@ describe("options", () => {
   it("refuses an unknown one", () => {
     // @ts-expect-error a slip of the pen
     derived(revenue, { ...common, select, descripton: "x" });
-    // @ts-expect-error a source has no key
-    source(orders, { partitions: daily(orders.createdAt), key: [orders.id] });
+    // @ts-expect-error a source has no version
+    source(orders, { partitions: daily(orders.createdAt), key: [orders.id], version: 1 });
   });
 
   it("refuses columns of another table", () => {
     // @ts-expect-error a key column of another table
     derived(revenue, { ...common, key: [orders.currency], select });
+    // @ts-expect-error a key column of another table
+    source(orders, { key: [revenue.day] });
     // @ts-expect-error a partition column of another table
     derived(revenue, { ...common, partitions: daily(orders.createdAt), select });
     // @ts-expect-error an owned column of another table
