@@ -47,6 +47,11 @@ export const backfill = rederive.table(
     reason: text("reason").notNull(),
     environment: text("environment").notNull(),
     requestedBy: text("requested_by").notNull(),
+    /** Approvals by other people that the plan needs before it starts, and before it is promoted. */
+    startApprovals: integer("start_approvals").notNull().default(0),
+    promotionApprovals: integer("promotion_approvals").notNull().default(0),
+    /** Owner groups of which somebody has to be among those who approve the plan. */
+    signOff: text("sign_off").array().notNull().default(sql`'{}'`),
     lane: text("lane").notNull().default("backfill"),
     /** W3C traceparent of the planning span, so that every task joins one trace. */
     traceparent: text("traceparent"),
@@ -65,6 +70,8 @@ export const backfill = rederive.table(
     ),
     index("backfill_active").on(table.state).where(sql`${table.state} in ('running','paused','held','promoting')`),
     index("backfill_created").on(table.createdAt),
+    // Approvals refer to it, so that each is bound to the plan and to who asked for it.
+    unique("backfill_asked").on(table.id, table.planHash, table.requestedBy),
   ],
 );
 
@@ -466,6 +473,10 @@ export const apiToken = rederive.table(
     name: text("name").notNull(),
     role: text("role").notNull(),
     prefix: text("prefix").notNull(),
+    /** Whose it is: two tokens of one person are one person. */
+    person: text("person"),
+    /** Owner groups that its person speaks for; null for all. */
+    groups: text("groups").array(),
     hash: text("hash").notNull().unique(),
     createdBy: text("created_by").notNull(),
     createdAt: at("created_at").notNull().defaultNow(),
@@ -474,4 +485,48 @@ export const apiToken = rederive.table(
     revokedAt: at("revoked_at"),
   },
   (table) => [check("api_token_role", sql`${table.role} in ('viewer','operator','approver','admin')`)],
+);
+
+/**
+ * What people said of a plan: approvals, requests for changes and comments. An approval counts for the plan and, of a
+ * promotion, for the difference that was seen. Nobody approves what they asked for, whoever writes the row.
+ */
+export const approval = rederive.table(
+  "approval",
+  {
+    id: id("id").primaryKey().generatedAlwaysAsIdentity(),
+    backfill: text("backfill").notNull(),
+    planHash: text("plan_hash").notNull(),
+    requester: text("requester").notNull(),
+    act: text("act").notNull(),
+    verdict: text("verdict").notNull(),
+    approver: text("approver").notNull(),
+    /** Owner groups that the approver speaks for; null for all. */
+    groups: text("groups").array(),
+    /** The API token that was used; an approval ends with the rights of its token. */
+    token: id("token").references(() => apiToken.id),
+    /** Of the tables that the plan reads and writes, as they were. */
+    schemaHash: text("schema_hash").notNull(),
+    /** Of the difference that was seen; only for promotions. */
+    diffDigest: text("diff_digest"),
+    comment: text("comment"),
+    at: at("at").notNull().default(sql`clock_timestamp()`),
+    expiresAt: at("expires_at").notNull(),
+    withdrawnAt: at("withdrawn_at"),
+  },
+  (table) => [
+    foreignKey({
+      name: "approval_plan",
+      columns: [table.backfill, table.planHash, table.requester],
+      foreignColumns: [backfill.id, backfill.planHash, backfill.requestedBy],
+    }),
+    check("approval_act", sql`${table.act} in ('start','promote','rollback')`),
+    check("approval_verdict", sql`${table.verdict} in ('approved','changes_requested','commented')`),
+    check("approval_by_another", sql`${table.verdict} <> 'approved' or ${table.approver} <> ${table.requester}`),
+    check(
+      "approval_of_difference",
+      sql`(${table.act} = 'promote' and ${table.verdict} = 'approved') = (${table.diffDigest} is not null)`,
+    ),
+    index("approval_backfill").on(table.backfill),
+  ],
 );
