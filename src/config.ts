@@ -5,11 +5,60 @@
  * defaults and reports every fault in one message. Values given in code win over environment variables.
  */
 import { z } from "zod";
+import { isTimeZone } from "./catalog/calendar.ts";
 import type { Catalog } from "./catalog/catalog.ts";
+import type { Criticality } from "./catalog/model.ts";
 import { RederiveError } from "./errors.ts";
 import { didYouMean } from "./suggest.ts";
 
 export type Environment = "development" | "test" | "production";
+
+/** Who has to agree before derived data is recomputed and before it is published, and when that may happen. */
+export interface GovernanceConfig {
+  /** People other than the one who asked who have to approve a plan before it starts. Default: 1 in production, else 0. */
+  readonly startApprovals?: number | undefined;
+  /** The same for what a promotion would change. Default: 1 in production, else 0. */
+  readonly promotionApprovals?: number | undefined;
+  /** Plans that reach one of these need as many approvals to start. Default: none. */
+  readonly thresholds?: readonly ApprovalThreshold[] | undefined;
+  /** The owner groups of the exposures downstream have to be among those who approve. Default: true in production. */
+  readonly signOff?: boolean | undefined;
+  /** Hours for which an approval counts. Default 72. */
+  readonly approvalHours?: number | undefined;
+  /** When promotions are possible. Default: always. A rollback is always possible. */
+  readonly changeWindow?: ChangeWindow | undefined;
+}
+
+/** Reached where one of its limits is. */
+export interface ApprovalThreshold {
+  /** Rows that the plan is expected to write, at least. A plan of which nobody knows reaches it. */
+  readonly rows?: number | undefined;
+  /** Of an exposure downstream, at least. */
+  readonly criticality?: Criticality | undefined;
+  readonly approvals: number;
+}
+
+/** Half-open, in the wall time of a zone. */
+export interface ChangeWindow {
+  readonly timeZone: string;
+  /** Default: every day. */
+  readonly days?: readonly Weekday[] | undefined;
+  /** Such as "09:00". */
+  readonly from: string;
+  /** Such as "16:30"; "24:00" for the end of the day. */
+  readonly to: string;
+}
+
+export type Weekday = "mon" | "tue" | "wed" | "thu" | "fri" | "sat" | "sun";
+
+export interface GovernanceSettings {
+  readonly startApprovals: number;
+  readonly promotionApprovals: number;
+  readonly thresholds: readonly ApprovalThreshold[];
+  readonly signOff: boolean;
+  readonly approvalHours: number;
+  readonly changeWindow: ChangeWindow | undefined;
+}
 
 /** What a user may configure. Every option but `catalog` has a default. */
 export interface Config {
@@ -49,6 +98,7 @@ export interface Config {
   readonly promoteAttempts?: number | undefined;
   /** Connections of the control plane in one process. Default 10. */
   readonly controlConnections?: number | undefined;
+  readonly governance?: GovernanceConfig | undefined;
   /** Where `rederive server` listens. Defaults "127.0.0.1" and PORT or 3000. */
   readonly server?: { readonly host?: string | undefined; readonly port?: number | undefined } | undefined;
 }
@@ -76,6 +126,7 @@ export interface Settings {
   readonly lockTimeoutMs: number;
   readonly promoteAttempts: number;
   readonly controlConnections: number;
+  readonly governance: GovernanceSettings;
   readonly server: { readonly host: string; readonly port: number };
   /** The search path of this process, for finding a Redis binary. */
   readonly searchPath: string;
@@ -83,6 +134,37 @@ export interface Settings {
 
 const positive = (fallback: number, maximum = Number.MAX_SAFE_INTEGER) =>
   z.number().int().min(1).max(maximum).default(fallback);
+
+const minute = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$|^24:00$/, "must be a time such as 09:00");
+
+const governance = z.strictObject({
+  startApprovals: z.number().int().min(0).max(10).optional(),
+  promotionApprovals: z.number().int().min(0).max(10).optional(),
+  thresholds: z
+    .array(
+      z
+        .strictObject({
+          rows: z.number().int().min(1).optional(),
+          criticality: z.enum(["low", "medium", "high", "critical"]).optional(),
+          approvals: z.number().int().min(1).max(10),
+        })
+        .refine(({ rows, criticality }) => rows !== undefined || criticality !== undefined, {
+          error: "a threshold needs rows or criticality",
+        }),
+    )
+    .default([]),
+  signOff: z.boolean().optional(),
+  approvalHours: positive(72, 8_760),
+  changeWindow: z
+    .strictObject({
+      timeZone: z.string().refine(isTimeZone, "must be an IANA time zone such as Europe/Berlin"),
+      days: z.array(z.enum(["mon", "tue", "wed", "thu", "fri", "sat", "sun"])).min(1).optional(),
+      from: minute,
+      to: minute,
+    })
+    .refine(({ from, to }) => from < to, "from must be before to")
+    .optional(),
+});
 
 const schema = z.strictObject({
   catalog: z.custom<Catalog>((value) => typeof value === "object" && value !== null && "datasets" in value, {
@@ -108,6 +190,7 @@ const schema = z.strictObject({
   lockTimeoutMs: positive(500, 500),
   promoteAttempts: positive(10, 100),
   controlConnections: positive(10, 100),
+  governance: governance.prefault({}),
   server: z
     .strictObject({ host: z.string().default("127.0.0.1"), port: z.number().int().min(0).max(65_535).default(3_000) })
     .default({ host: "127.0.0.1", port: 3_000 }),
@@ -135,6 +218,7 @@ export function resolveSettings(
   const { catalog, ...options } = parsed.data;
   const settings: Settings = Object.freeze({
     ...options,
+    governance: governanceOf(options),
     databaseUrl: options.databaseUrl,
     redisUrl: options.redisUrl,
     catalogFile: options.catalogFile,
@@ -143,6 +227,21 @@ export function resolveSettings(
     searchPath: env["PATH"] ?? "",
   });
   return { settings, catalog };
+}
+
+/** Production asks for other people's agreement unless it is told not to. */
+function governanceOf({
+  environment,
+  governance: given,
+}: Pick<z.infer<typeof schema>, "environment" | "governance">): GovernanceSettings {
+  const isProduction = environment === "production";
+  return {
+    ...given,
+    startApprovals: given.startApprovals ?? (isProduction ? 1 : 0),
+    promotionApprovals: given.promotionApprovals ?? (isProduction ? 1 : 0),
+    signOff: given.signOff ?? isProduction,
+    changeWindow: given.changeWindow,
+  };
 }
 
 /** The configuration file named by the environment, for the command line. */

@@ -16,7 +16,11 @@ export type ErrorCode =
   | "assumption_broken" // rows break what a dataset takes for granted
   | "overlapping_plan" // another active backfill writes or reads the same partitions
   | "wrong_state" // the backfill or task is not in a state that allows the act
-  | "approval_required"
+  | "approval_required" // fewer people agreed than the plan needs
+  | "approval_void" // an approval was given, and does not count any more
+  | "changes_requested" // a reviewer wants another plan
+  | "self_approval" // the one who asked cannot approve
+  | "outside_change_window"
   | "code_drift" // no worker runs the definitions that the plan was made with
   | "lock_changed" // rederive.lock.json does not match the code
   | "held" // a check failed, and somebody has to decide

@@ -71,7 +71,7 @@ function isDefinition(value: unknown): value is Dataset | Exposure {
   return value.kind === "source" || value.kind === "derived" || value.kind === "exposure";
 }
 
-const levels: Readonly<Record<Criticality, number>> = { low: 1, medium: 2, high: 3, critical: 4 };
+export const criticalityLevels: Readonly<Record<Criticality, number>> = { low: 1, medium: 2, high: 3, critical: 4 };
 
 class DatasetGraph implements Catalog {
   readonly datasets: ReadonlyMap<string, Dataset>;
@@ -128,7 +128,7 @@ function criticalities(
   const levelOf = (name: string): number => {
     const affected = new Set([name, ...(downstream.get(name) ?? [])]);
     const reading = exposures.filter((exposure) => exposure.reads.some((dataset) => affected.has(dataset.name)));
-    return Math.max(0, ...reading.map((exposure) => levels[exposure.criticality]));
+    return Math.max(0, ...reading.map((exposure) => criticalityLevels[exposure.criticality]));
   };
   return new Map(order.map((name) => [name, levelOf(name)] as const));
 }

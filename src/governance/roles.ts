@@ -12,6 +12,12 @@ export interface Actor {
   /** Shown in the audit trail: a person's or a token's name. */
   readonly name: string;
   readonly role: Role;
+  /** Who it is, whatever the token is called: nobody approves what they asked for themselves. Default: the name. */
+  readonly person?: string;
+  /** Owner groups that the person speaks for. Default: all. */
+  readonly groups?: readonly string[];
+  /** Id of the API token that the actor came with. */
+  readonly token?: string;
 }
 
 export const leastRole = {
@@ -20,6 +26,7 @@ export const leastRole = {
   // Rows of the users' own tables can be part of a diff, but a viewer is trusted with derived data.
   "backfill.diff": "viewer",
   "baseline.read": "viewer",
+  "lineage.read": "viewer",
   "limit.read": "viewer",
   "queue.read": "viewer",
   "metrics.read": "viewer",
@@ -49,6 +56,11 @@ export const leastRole = {
 } as const satisfies Readonly<Record<string, Role>>;
 
 export type UseCase = keyof typeof leastRole;
+
+/** The person behind an actor. */
+export function personOf({ name, person }: Actor): string {
+  return person ?? name;
+}
 
 export function isRole(value: string): value is Role {
   return (roles as readonly string[]).includes(value);

@@ -9,6 +9,7 @@ import { openDatabase } from "../../src/store/postgres.ts";
 import { cancelTasks, retryTasks } from "../../src/store/tasks.ts";
 import { liveDefinitions, registerWorker } from "../../src/store/workers.ts";
 import { openSession } from "../../src/warehouse/session.ts";
+import { eventually } from "../support/eventually.ts";
 import { openProxy } from "../support/proxy.ts";
 import { backfill, catalogOf, type Fixture, firstDay, january, withFixture } from "./fixture.ts";
 
@@ -215,6 +216,7 @@ describe("the claim", () => {
       expect(await runTask(first, context)).toMatchObject({ kind: "done" });
       const { decision } = await fixture.row<{ decision: string }>("select decision from rederive.backfill");
       const forged = decision.replace("fingerprint of daily_sales", "another one");
+      await fixture.database.query("alter table rederive.backfill disable trigger backfill_guard");
       await fixture.database.query("update rederive.backfill set decision = $1, plan_hash = $2", [
         forged,
         hashOf(JSON.parse(forged)),
@@ -306,7 +308,11 @@ describe("a fenced attempt", () => {
         at: async (point) => {
           if (point !== "computed") return;
           await slow.context.heartbeat.stop();
-          await until(() => !slow.context.heartbeat.leaseLives());
+          await eventually(
+            () => slow.context.heartbeat.leaseLives(),
+            (lives) => !lives,
+            { what: "the lease has run out" },
+          );
         },
       });
       expect(await runTask(ref, slow.context)).toMatchObject({ kind: "later", why: "stopped" });
@@ -563,12 +569,4 @@ function barrier(count: number): () => Promise<void> {
     if (waiting === count) open();
     return opened;
   };
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error("waited for 10 s in vain");
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }

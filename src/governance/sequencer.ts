@@ -1,0 +1,37 @@
+/**
+ * The sequencer: gives each committed entry of the audit trail its place in the chain.
+ *
+ * An act appends its entry in its own transaction and waits for nobody. The planner that leads runs this once a second,
+ * and the command line before it verifies or exports. One at a time, by an advisory lock: lock, read the head, read what
+ * is pending, link it, all in one short transaction. The statements after the lock see everything that the one before
+ * has committed (read committed), so the chain neither forks nor skips; unique columns refuse it besides.
+ *
+ * Order is that of visibility. An entry whose transaction commits late has a smaller id than some that are chained
+ * already; it simply gets a later place, and no gap is left for it.
+ */
+import { chainHead, clearPending, insertLinks, lockChain, pendingEntries } from "../store/audit-chain.ts";
+import type { Database, Tx } from "../tx.ts";
+import { genesis, linksOf } from "./chain.ts";
+
+/** Entries a transaction: some milliseconds of work. */
+const batchEntries = 1_000;
+
+/** Chains everything that is committed now. Returns how many entries that were. */
+export async function chainPending(database: Database, batch = batchEntries): Promise<number> {
+  let chained = 0;
+  for (;;) {
+    const count = await database.transaction((tx) => chainBatch(tx, batch));
+    chained += count;
+    if (count < batch) return chained;
+  }
+}
+
+async function chainBatch(tx: Tx, batch: number): Promise<number> {
+  await lockChain(tx);
+  const records = await pendingEntries(tx, batch);
+  if (records.length === 0) return 0;
+  await insertLinks(tx, linksOf((await chainHead(tx)) ?? genesis, records));
+  const entries = records.map(({ id }) => id);
+  await clearPending(tx, entries);
+  return records.length;
+}
