@@ -7,7 +7,7 @@
 import type { Ranges } from "./catalog/ranges.ts";
 import { hashOf } from "./hash.ts";
 import type { Preflight } from "./report.ts";
-import type { Sample } from "./report.ts";
+import type { DeadlineForecast, Sample } from "./report.ts";
 
 /** How far a backfill may reach; what differs beyond it holds the backfill. Nothing is said by what is left out. */
 export interface Expectation {
@@ -206,12 +206,6 @@ export interface Guarantees {
 export interface Interval {
   readonly low: number;
   readonly high: number;
-}
-
-export interface DeadlineForecast {
-  readonly at: string;
-  /** `met`: even the slow end of the interval is in time. `missed`: not even the fast end. */
-  readonly verdict: "met" | "at_risk" | "missed" | "unknown";
 }
 
 export interface Forecast {

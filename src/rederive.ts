@@ -196,6 +196,7 @@ export class Rederive implements AsyncDisposable {
         await verify(database, catalog, backfill);
       },
       codeDriftMs: settings.codeDriftMs,
+      onLate: (backfill, message) => log?.warn({ backfill }, message),
       release: { windowTasks: settings.windowTasks },
       recovery: { maxLosses: settings.maxLosses },
     });

@@ -119,6 +119,21 @@ export interface Baseline {
   readonly decidedAt: string | null;
 }
 
+/** Whether a deadline can be met, and whether it was. Instants as ISO 8601. */
+export interface DeadlineForecast {
+  readonly at: string;
+  /** `met`: even the slow end of the interval is in time. `missed`: not even the fast end. */
+  readonly verdict: "met" | "at_risk" | "missed" | "unknown";
+  /** Set once, when the run is seen to miss it. */
+  readonly late?: Lateness;
+}
+
+export interface Lateness {
+  readonly seenAt: string;
+  /** When the run will end at its pace so far; null where there is none. */
+  readonly expected: string | null;
+}
+
 export interface Status {
   readonly backfill: string;
   readonly planHash: string;
@@ -129,6 +144,8 @@ export interface Status {
   readonly createdAt: string;
   readonly startedAt: string | null;
   readonly finishedAt: string | null;
+  /** Where the plan has one. */
+  readonly deadline?: DeadlineForecast;
   readonly tasks: TaskCounts;
   readonly total: number;
   readonly datasets: readonly DatasetStatus[];
@@ -278,6 +295,15 @@ export type RunEvent =
       readonly seconds: number;
     }
   | { readonly event: "held"; readonly backfill: string; readonly dataset: string; readonly reason: string }
+  | {
+      /** The deadline will be missed, or has passed. Once a run. */
+      readonly event: "late";
+      readonly backfill: string;
+      readonly deadline: string;
+      /** When the run will end at its pace so far. */
+      readonly expected: string | null;
+      readonly message: string;
+    }
   | {
       readonly event: "finished";
       readonly backfill: string;

@@ -90,6 +90,7 @@ function show(event: RunEvent, { output }: Opened): void {
   if (output.json) output.data(event);
   if (event.event === "progress") output.progress(progressLine(event));
   if (event.event === "held") output.note(`held: ${event.dataset}: ${event.reason}`);
+  if (event.event === "late") output.note(event.message);
 }
 
 async function report(status: Status, { output }: Opened): Promise<void> {

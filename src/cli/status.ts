@@ -1,5 +1,6 @@
 /** `rederive status`: one backfill, or the latest ones. */
 import type { Command } from "commander";
+import { latenessText } from "../planner/pace.ts";
 import type { RunEvent, Status } from "../report.ts";
 import { type CommonOptions, withRederive } from "./open.ts";
 import { colors, table } from "./output.ts";
@@ -41,9 +42,11 @@ function listLines(backfills: readonly Status[]): string[] {
 
 /** A status as lines for people. */
 export function statusLines(status: Status): string[] {
+  const { deadline } = status;
   const lines = [
     `${colors.bold(status.backfill)} ${stateText(status.state)}${status.stateReason === null ? "" : `: ${status.stateReason}`}`,
     `  ${status.reason} (asked for by ${status.requestedBy}), ${status.seconds.toFixed(1)} s, ${status.workers} worker${status.workers === 1 ? "" : "s"} alive`,
+    ...(deadline?.late === undefined ? [] : [`  ${colors.yellow(latenessText(deadline.at, deadline.late))}`]),
     ...table(
       ["  dataset", "done", "running", "left", "failed", "rows"],
       status.datasets.map(({ dataset, tasks, held, rows }) => [

@@ -2,9 +2,10 @@
  * The planner loop: keeps every running backfill going. Start as many as you like; one leads, by a lease row with a
  * term, and the others wait for its end.
  *
- * A turn: limits, then (where Redis lost something) the sweep at once, then windows by criticality, lost workers, the
- * regular sweep, the end of backfills, code drift. Every step is idempotent or carries the term; a step that fails is
- * reported, and the rest of the turn goes on, so that an outage of Redis does not stop what needs Postgres alone.
+ * A turn: limits, then (where Redis lost something) the sweep at once, then windows by criticality and deadline, lost
+ * workers, the regular sweep, the end of backfills, code drift, warnings of deadlines. Every step is idempotent or
+ * carries the term; a step that fails is reported, and the rest of the turn goes on, so that an outage of Redis does not
+ * stop what needs Postgres alone.
  *
  * Nothing in the hot path waits for a turn: workers release consumers themselves, and a window refilled at half holds
  * a second of the fastest work. So the loop polls, every 250 ms while a backfill runs and every 2 s else, two
@@ -17,11 +18,12 @@ import { resign, takeLead } from "../store/leaders.ts";
 import type { QueueLimit } from "../store/limits.ts";
 import { type RunningBackfill, runningBackfills } from "../store/release.ts";
 import { tendCandidates } from "./candidates.ts";
+import { isMoreUrgent, warnOfDeadlines } from "./deadlines.ts";
 import type { Delivery } from "./deliver.ts";
 import { applyLimits } from "./limits.ts";
 import { Loop } from "./loop.ts";
 import { Recovery, type RecoveryOptions } from "./recovery.ts";
-import { type ReleaseOptions, releaseWindow } from "./release.ts";
+import { defaultWindowTasks, type ReleaseOptions, releaseWindow } from "./release.ts";
 import { holdDrifted, settle, type Term } from "./settle.ts";
 import { Sweeper, type SweeperOptions } from "./sweeper.ts";
 
@@ -46,11 +48,15 @@ export interface PlannerOptions {
   readonly tendMs?: number;
   /** Between two comparisons of limits. Default 1,000. */
   readonly limitsMs?: number;
+  /** Between two looks at deadlines. Default 5,000. */
+  readonly deadlinesMs?: number;
   /** A backfill is held after so long without a worker that has its definitions. Default 60,000. */
   readonly codeDriftMs?: number;
   readonly release?: ReleaseOptions;
   readonly sweeper?: SweeperOptions;
   readonly recovery?: RecoveryOptions;
+  /** Told once of each backfill that will miss its deadline. */
+  readonly onLate?: (backfill: string, message: string) => void;
   /** Told after each turn, for metrics. */
   readonly onTurn?: (counts: PlannerCounts) => void;
 }
@@ -142,11 +148,12 @@ export class PlannerLoop {
   async #turn(): Promise<PlannerCounts> {
     const term = await this.#lead();
     if (term === undefined) return nothing;
-    const { database } = this.#options.delivery;
+    const { delivery } = this.#options;
+    const { database } = delivery;
     const backfills = await runningBackfills(database);
     const counts = { ...nothing, leads: true, backfills: backfills.length };
     counts.limits = await this.#every("limits", this.#options.limitsMs ?? 1_000, 0, () =>
-      applyLimits(this.#options.delivery, this.#limits),
+      applyLimits(delivery, this.#limits),
     );
     await this.#every(
       "candidates",
@@ -159,7 +166,7 @@ export class PlannerLoop {
     const blocked = new Map(backfills.map((backfill) => [backfill.id, this.#blockedIn(backfill)] as const));
     for (const backfill of backfills) {
       counts.released += await this.#step("release", 0, () =>
-        releaseWindow(this.#options.delivery, backfill, blocked.get(backfill.id) ?? [], this.#options.release),
+        releaseWindow(delivery, backfill, blocked.get(backfill.id) ?? [], this.#windowOf(backfill, backfills)),
       );
     }
     const lost = await this.#recover();
@@ -174,6 +181,9 @@ export class PlannerLoop {
     counts.held += await this.#every("drift", this.#options.sweepMs ?? 5_000, 0, () =>
       holdDrifted(database, term, this.#options.codeDriftMs ?? 60_000),
     );
+    if (backfills.some(({ deadline }) => deadline !== null)) {
+      await this.#every("deadlines", this.#options.deadlinesMs ?? 5_000, undefined, () => this.#warn(term));
+    }
     return { ...counts, ...swept, ...lost };
   }
 
@@ -204,6 +214,22 @@ export class PlannerLoop {
     return this.#every("recovery", this.#options.recoverMs ?? 500, { recovered: 0, quarantined: 0 }, () =>
       this.#recovery.recover(),
     );
+  }
+
+  /**
+   * Queues are first come, first served: what matters less may put only little in before what matters more, and still
+   * goes on.
+   */
+  #windowOf(backfill: RunningBackfill, [first]: readonly RunningBackfill[]): ReleaseOptions {
+    const { release = {} } = this.#options;
+    if (first === undefined || !isMoreUrgent(first, backfill)) return release;
+    return { ...release, windowTasks: Math.ceil((release.windowTasks ?? defaultWindowTasks) / 10) };
+  }
+
+  async #warn(term: Term): Promise<void> {
+    for (const { backfill, message } of await warnOfDeadlines(this.#options.delivery.database, term)) {
+      this.#options.onLate?.(backfill, message);
+    }
   }
 
   /** Everything near and far below a hold: the claim would refuse it. */

@@ -21,6 +21,8 @@ export interface ReleaseOptions {
   readonly chunkTasks?: number;
 }
 
+export const defaultWindowTasks = 2_000;
+
 /** A released task with what its job needs. */
 type Released = ReadyTask & Pick<ReleasedTask, "state" | "epoch">;
 
@@ -58,7 +60,7 @@ export async function releaseWindow(
   blocked: readonly string[],
   options: ReleaseOptions = {},
 ): Promise<number> {
-  const size = options.windowTasks ?? 2_000;
+  const size = options.windowTasks ?? defaultWindowTasks;
   const chunk = Math.min(options.chunkTasks ?? 500, size);
   let window = await windowOf(delivery.database, backfill.id);
   // Refilled at half, so that chunks are large enough to hold whole trees.

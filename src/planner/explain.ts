@@ -35,7 +35,7 @@ export function explainPlan(catalog: Catalog, plan: Plan, paint: Paint = plain):
     "",
     ...section("To be validated anew, with: rederive check --stale", validationTexts(catalog, decision)),
     nothing ? "Nothing to do." : forecastText(forecast),
-    ...deadlineLines(forecast),
+    ...deadlineTexts(forecast),
     ...expectationTexts(decision),
     ...sampleLines(catalog, forecast),
     ...(nothing ? [] : guaranteeTexts(decision).map((line) => paint("quiet", line))),
@@ -179,7 +179,8 @@ const verdicts = {
   unknown: "nothing like this has run before, so nobody can tell whether it can be met",
 } as const;
 
-function deadlineLines({ deadline }: Forecast): string[] {
+/** Whether it can be met, where there is one. */
+export function deadlineTexts({ deadline }: Forecast): string[] {
   return deadline === undefined ? [] : [`Deadline ${deadline.at}: ${verdicts[deadline.verdict]}.`];
 }
 

@@ -6,8 +6,9 @@
  * by how many run at a time, and never shorter than the longest chain of tasks.
  */
 import { size } from "../catalog/ranges.ts";
-import type { DeadlineForecast, Decision, Forecast, Interval, RecomputeStep } from "../plan.ts";
+import type { Decision, Forecast, Interval, RecomputeStep } from "../plan.ts";
 import { recomputeSteps } from "../plan.ts";
+import type { DeadlineForecast } from "../report.ts";
 import { derivedInOrder, hasHome } from "./impact.ts";
 import type { PlannerInput, TaskSpeed } from "./input.ts";
 import { labelRanges } from "./labels.ts";

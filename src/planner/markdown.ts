@@ -3,7 +3,15 @@ import type { Catalog } from "../catalog/catalog.ts";
 import { size } from "../catalog/ranges.ts";
 import type { Plan } from "../plan.ts";
 import { recomputeSteps } from "../plan.ts";
-import { changeText, expectationTexts, forecastText, guaranteeTexts, requestText, validationTexts } from "./explain.ts";
+import {
+  changeText,
+  deadlineTexts,
+  expectationTexts,
+  forecastText,
+  guaranteeTexts,
+  requestText,
+  validationTexts,
+} from "./explain.ts";
 import { labelRanges } from "./labels.ts";
 import { findingText } from "./preflight.ts";
 import { causeOf } from "./report.ts";
@@ -30,6 +38,7 @@ export function planMarkdown(catalog: Catalog, plan: Plan, backfill: string | nu
     "",
     nothing ? "**Nothing to do.**" : `**${forecastText(forecast)}**`,
     "",
+    ...deadlineTexts(forecast).flatMap((line) => [escaped(line), ""]),
     ...list("To be validated anew (`rederive check --stale`)", validationTexts(catalog, decision)),
     ...list("Expected", expectationTexts(decision)),
     ...sampleBlock(catalog, forecast),

@@ -9,6 +9,7 @@ import type {
   CheckOutcome,
   DatasetDiff,
   DatasetStatus,
+  DeadlineForecast,
   Diff,
   LimitSetting,
   MergeReport,
@@ -74,6 +75,12 @@ const checkOutcome: z.ZodType<CheckOutcome> = z.object({
   }),
 });
 
+const deadline: z.ZodType<DeadlineForecast> = z.object({
+  at: instant,
+  verdict: z.enum(["met", "at_risk", "missed", "unknown"]),
+  late: z.exactOptional(z.object({ seenAt: instant, expected: instant.nullable() })),
+});
+
 export const status: z.ZodType<Status> = z
   .object({
     backfill: z.string(),
@@ -85,6 +92,7 @@ export const status: z.ZodType<Status> = z
     createdAt: instant,
     startedAt: instant.nullable(),
     finishedAt: instant.nullable(),
+    deadline: z.exactOptional(deadline),
     tasks: taskCounts,
     total: count,
     datasets: z.array(datasetStatus),
@@ -241,7 +249,7 @@ const forecast: z.ZodType<Forecast> = z.object({
   adopted: count,
   seconds: z.exactOptional(z.number()),
   interval: z.exactOptional(z.object({ low: z.number(), high: z.number() })),
-  deadline: z.exactOptional(z.object({ at: z.string(), verdict: z.enum(["met", "at_risk", "missed", "unknown"]) })),
+  deadline: z.exactOptional(deadline),
   datasets: z.array(
     z.object({
       dataset: z.string(),

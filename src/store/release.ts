@@ -6,23 +6,26 @@ import type { ReadyTask } from "./edges.ts";
 export interface RunningBackfill {
   readonly id: string;
   readonly criticality: number;
+  /** Milliseconds since the epoch; null where there is none. */
+  readonly deadline: number | null;
   readonly traceparent: string | null;
   /** Every dataset of the backfill with its queue. */
   readonly queues: Readonly<Record<string, string>>;
   readonly held: readonly string[];
 }
 
-/** Running backfills: those that matter most first, then the oldest. */
+/** Running backfills: those that matter most first, then those that must be done first, then the oldest. */
 export async function runningBackfills(tx: Tx): Promise<RunningBackfill[]> {
   return tx.query<RunningBackfill>(
     `select b.id, max(d.criticality) as criticality, b.traceparent,
+       extract(epoch from (b.forecast #>> '{deadline,at}')::timestamptz)::float8 * 1000 as deadline,
        jsonb_object_agg(d.dataset, d.queue) as queues,
        coalesce(array_agg(d.dataset) filter (where d.held), '{}') as held
      from rederive.backfill b
      join rederive.backfill_dataset d on d.backfill = b.id
      where b.state = 'running'
      group by b.id
-     order by criticality desc, b.started_at, b.id`,
+     order by criticality desc, deadline nulls last, b.started_at, b.id`,
   );
 }
 

@@ -2,6 +2,7 @@
 import type { Catalog } from "../catalog/catalog.ts";
 import { labelOf } from "../catalog/label.ts";
 import { RederiveError } from "../errors.ts";
+import { latenessText } from "../planner/pace.ts";
 import type { RunEvent, Status, TaskCounts } from "../report.ts";
 import type { BackfillState, TaskState } from "../states.ts";
 import { type BackfillRow, listBackfills, readDatasets } from "../store/backfills.ts";
@@ -47,6 +48,7 @@ async function statusOf(tx: Tx, catalog: Catalog, row: BackfillRow): Promise<Sta
     createdAt: row.createdAt,
     startedAt: row.startedAt,
     finishedAt: row.finishedAt,
+    ...(row.forecast.deadline === undefined ? {} : { deadline: row.forecast.deadline }),
     tasks: tally(counts),
     total: counts.reduce((sum, entry) => sum + entry.count, 0),
     datasets: datasets.map((dataset) => ({
@@ -96,6 +98,7 @@ export async function follow(context: Context, id: string, options: FollowOption
   const started = performance.now();
   let seen = "";
   const held = new Set<string>();
+  let late = false;
   for (;;) {
     options.signal?.throwIfAborted();
     const { state } = await requireBackfill(context.database, id);
@@ -108,7 +111,8 @@ export async function follow(context: Context, id: string, options: FollowOption
       const line = JSON.stringify([now.tasks, now.state]);
       if (line !== seen) options.onProgress?.(progressOf(now));
       seen = line;
-      for (const event of newHolds(now, held)) options.onProgress?.(event);
+      for (const event of [...newHolds(now, held), ...(late ? [] : lateEvents(now))]) options.onProgress?.(event);
+      late ||= now.deadline?.late !== undefined;
       if (ended) return now;
     }
     await pauseFor(pollMs(performance.now() - started), options.signal);
@@ -127,6 +131,12 @@ function newHolds(status: Status, known: Set<string>): RunEvent[] {
   return fresh.map(({ dataset, holdReason }) => {
     return { event: "held", backfill: status.backfill, dataset, reason: holdReason ?? "" };
   });
+}
+
+function lateEvents({ backfill, deadline }: Status): RunEvent[] {
+  if (deadline?.late === undefined) return [];
+  const message = latenessText(deadline.at, deadline.late);
+  return [{ event: "late", backfill, deadline: deadline.at, expected: deadline.late.expected, message }];
 }
 
 /** The last event of a followed run. */
