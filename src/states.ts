@@ -110,7 +110,9 @@ export const taskTransitions: Readonly<Record<TaskState, readonly TaskState[]>> 
     "ready", // a person asked for a retry
     "cancelled", // the backfill was cancelled
   ],
-  unchanged: [],
+  unchanged: [
+    "stale", // an upstream is computed again, or a retry of the partition was asked for
+  ],
   cancelled: [],
 };
 

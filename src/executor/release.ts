@@ -10,6 +10,7 @@
 import type { FlowJob } from "bullmq";
 import { type ReadyTask, readyConsumers, readyOf, undoneEdges } from "../store/edges.ts";
 import { type ReleasedTask, type RunningBackfill, releaseTasks, stillReady, windowOf } from "../store/release.ts";
+import { cutOff } from "./cutoff.ts";
 import { addJobs, type Delivery, openGates, redeliver } from "./deliver.ts";
 import { buildForest, type FlowCall, type FlowEdge, type FlowTree } from "./flows.ts";
 import { gateNode, jobIdOf, taskNode } from "./queues.ts";
@@ -28,16 +29,20 @@ type Released = ReadyTask & Pick<ReleasedTask, "state" | "epoch">;
 
 /** A consumer that was released less than this ago may be on its way into the queue: its releaser opens its gate. */
 const settleMs = 2_000;
+/** Tasks found to need computing that go into the queue at once: they wait for no turn of the planner. */
+const releasedAtOnce = 100;
 
 /**
- * Called by a worker after the commit of tasks, for those that have consumers. One statement where nothing becomes
- * ready, none without producers. Never throws: the tasks are done, and the sweep heals what could not be delivered.
- * Returns how many consumers became ready in the queue.
+ * Called by a worker after the commit of tasks of one backfill, for those that have consumers. One statement where
+ * nothing becomes ready, none without producers; more where something downstream may be unchanged. Never throws: the
+ * tasks are done, and the sweep heals what could not be delivered. Returns how many consumers became ready in the queue.
  */
-export async function afterCommit(delivery: Delivery, producers: readonly string[]): Promise<number> {
-  if (producers.length === 0) return 0;
+export async function afterCommit(delivery: Delivery, backfill: string, producers: readonly string[]): Promise<number> {
   try {
-    const ready = await readyConsumers(delivery.database, producers, settleMs);
+    const consumers = await readyConsumers(delivery.database, producers, settleMs);
+    const options = { release: releasedAtOnce, graceMs: settleMs };
+    const decided = await cutOff(delivery.database, backfill, consumers.prunable, options);
+    const ready = [...consumers.ready, ...decided.ready];
     if (ready.length === 0) return 0;
     await openGates(delivery.queues, ready);
     // Where Redis lost the job, this makes it anew; where it did not, this changes nothing. A job that is just being

@@ -90,24 +90,34 @@ function extentsOf(plan: RunPlan, derived: Derived): ReadonlyMap<string, Ranges>
   return new Map(read);
 }
 
-/** Where the rows of each input come from for one partition. */
+/**
+ * Where the rows of each input come from for one partition. `unchanged` are partitions by dataset that the backfill found
+ * to be as they are: the candidate has none of their rows.
+ */
 export function bindingsOf(
   plan: Pick<RunPlan, "steps" | "candidates">,
   dataset: Pick<RunDataset, "derived" | "extents">,
   ordinal: number,
+  unchanged: ReadonlyMap<string, Ranges> = new Map(),
 ): Binding[] {
   const { derived } = dataset;
   return derived.inputs.map((input) => {
     const { name, partitions } = input.dataset;
     const edge = { consumer: derived.partitions, input: partitions, mapping: input.mapping };
     const reads = upstreamOf(edge, [[ordinal, ordinal + 1]], dataset.extents.get(name) ?? noRanges);
-    const recomputed = intersect(reads, plan.steps.get(name)?.partitions ?? noRanges);
+    const computed = subtract(plan.steps.get(name)?.partitions ?? noRanges, unchanged.get(name) ?? noRanges);
+    const recomputed = intersect(reads, computed);
     const candidate = plan.candidates.get(name) ?? "";
     // A source is in no step of the plan, so its extent is unknown here, and it grows while the backfill runs.
     const everything =
       input.dataset.kind === "source" && (input.mapping.kind === "all" || derived.partitions.kind === "whole");
     return { input, recomputed, candidate, live: subtract(reads, recomputed), everything };
   });
+}
+
+/** Whether any partition of its inputs may turn out to be unchanged. */
+export function readsPrunable({ steps }: Pick<RunPlan, "steps">, derived: Derived): boolean {
+  return derived.inputs.some(({ dataset }) => (steps.get(dataset.name)?.prunable.length ?? 0) > 0);
 }
 
 /** Everything upstream of a dataset, near and far. */

@@ -9,6 +9,7 @@ import { holdTerm, type Leadership } from "../store/leaders.ts";
 import type { RunningBackfill } from "../store/release.ts";
 import { driftedDatasets, isStuck, type Obstacle, obstaclesOf, progressOf } from "../store/settle.ts";
 import type { Database, Tx } from "../tx.ts";
+import { cutOff } from "./cutoff.ts";
 
 export type Term = Leadership & { readonly term: string };
 
@@ -67,7 +68,8 @@ async function makeAllReady(database: Database, backfill: string): Promise<numbe
   let after: string | null = "0";
   while (after !== null) {
     const page: Awaited<ReturnType<typeof readyPage>> = await readyPage(database, { backfill, after, limit: 10_000 });
-    ready += page.ready.length;
+    const decided = await cutOff(database, backfill, page.prunable, { release: 0, graceMs: 0 });
+    ready += page.ready.length + decided.moved;
     after = page.next;
   }
   return ready;

@@ -10,6 +10,7 @@
  */
 import { type ReadyTask, readyPage } from "../store/edges.ts";
 import { deploymentId, type RunningBackfill, readyReleased, stillReady } from "../store/release.ts";
+import { cutOff } from "./cutoff.ts";
 import { type Delivery, redeliver } from "./deliver.ts";
 import { jobIdOf, type Queues } from "./queues.ts";
 
@@ -87,7 +88,12 @@ export class Sweeper {
     });
     if (page.next === null) this.#waitingFrom.delete(backfill);
     else this.#waitingFrom.set(backfill, page.next);
-    return page.ready.length;
+    // Those that are ready are released in the planner's next turn.
+    const decided = await cutOff(this.#delivery.database, backfill, page.prunable, {
+      release: 0,
+      graceMs: this.#options.graceMs,
+    });
+    return page.ready.length + decided.moved;
   }
 
   async #heal(backfill: RunningBackfill, flushed: boolean): Promise<number> {

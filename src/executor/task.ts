@@ -7,15 +7,18 @@
  * that a later attempt would have to end is the one that the claim wrote down. What cannot be done together is done one
  * by one under the same claims. Every outcome is a value; failure.ts records those that are none of the work's own.
  */
+
+import type { Ranges } from "../catalog/ranges.ts";
 import { isRederiveError, RederiveError } from "../errors.ts";
 import type { ClaimRow } from "../store/claims.ts";
+import { unchangedUpstreams } from "../store/cutoff.ts";
 import { withSpan } from "../telemetry/spans.ts";
 import type { TaskSpec } from "../warehouse/measure.ts";
 import type { Session } from "../warehouse/session.ts";
 import { claimedOf, claimFor } from "./claim.ts";
 import { giveBack, recordFailure, recordFailures, refusedBeforeClaim } from "./failure.ts";
 import { later, type TaskOutcome, type TaskRef } from "./outcome.ts";
-import { bindingsOf, type RunDataset, type RunPlan } from "./run-plan.ts";
+import { bindingsOf, type RunDataset, type RunPlan, readsPrunable } from "./run-plan.ts";
 import { type Claimed, type Outcomes, ofAll, requireDerived, type Shared, type TaskContext } from "./task-context.ts";
 import { type Attempt, type Part, type TaskPoint, work, workTogether } from "./work.ts";
 
@@ -101,13 +104,15 @@ async function workClaimed(claimed: readonly Claimed[], shared: Shared): Promise
   const { context, plan } = shared;
   const [{ ref }] = claimed as readonly [Claimed];
   let dataset: RunDataset;
+  let unchanged: ReadonlyMap<string, Ranges>;
   try {
     for (const each of claimed) await shared.at("claimed", each.ref);
     dataset = await context.plans.dataset(plan, requireDerived(context.catalog, ref.dataset));
+    unchanged = await unchangedInputs(claimed, shared, dataset);
   } catch (error) {
     return await recordFailures(claimed, shared, error);
   }
-  const parts = claimed.map((each) => ({ ...each, spec: specOf(plan, dataset, each.claim) }));
+  const parts = claimed.map((each) => ({ ...each, spec: specOf(plan, dataset, each.claim, unchanged) }));
   // What was tried before is tried alone: whatever it did then, it does not do it to its neighbours.
   const fresh = parts.filter(({ claim }) => claim.epoch === 1);
   const done = fresh.length > 1 ? await workFresh(fresh, { ...shared, dataset, parts: fresh }) : new Map();
@@ -226,9 +231,20 @@ function nameOf(outcome: TaskOutcome): string {
   return outcome.kind === "later" ? outcome.why : outcome.kind;
 }
 
-function specOf(plan: RunPlan, dataset: RunDataset, claim: ClaimRow): TaskSpec {
+/** No retry brings an upstream of a claimed task back, so what is unchanged now stays so until the task has ended. */
+async function unchangedInputs(
+  claimed: readonly Claimed[],
+  { plan, session }: Shared,
+  { derived }: RunDataset,
+): Promise<ReadonlyMap<string, Ranges>> {
+  if (!readsPrunable(plan, derived)) return new Map();
+  const tasks = claimed.map(({ ref }) => ref.task);
+  return await unchangedUpstreams(session, tasks);
+}
+
+function specOf(plan: RunPlan, dataset: RunDataset, claim: ClaimRow, unchanged: ReadonlyMap<string, Ranges>): TaskSpec {
   const ordinal = Number(claim.partition);
   const { derived, candidate, columns, probes } = dataset;
-  const bindings = bindingsOf(plan, dataset, ordinal);
+  const bindings = bindingsOf(plan, dataset, ordinal, unchanged);
   return { derived, ordinal, candidate, bindings, columns, probes, replace: claim.replace };
 }

@@ -21,7 +21,7 @@ import { Heartbeat } from "./heartbeat.ts";
 import { answer, refOf, traceparentOf } from "./job.ts";
 import { Lane } from "./lane.ts";
 import { observeOutcome } from "./observe.ts";
-import type { TaskOutcome } from "./outcome.ts";
+import type { TaskOutcome, TaskRef } from "./outcome.ts";
 import { laneQueues, type Queues, type TaskJob, type TaskWorker } from "./queues.ts";
 import { afterCommit } from "./release.ts";
 import { RunPlans } from "./run-plan.ts";
@@ -106,9 +106,11 @@ class FleetWorker implements RunningWorker {
       plans: new RunPlans(database),
       heartbeat: this.#heartbeat,
       maxLosses: settings.maxLosses,
-      settle: async (refs: readonly { readonly task: string }[]) => {
+      settle: async (refs: readonly TaskRef[]) => {
+        const [first] = refs;
+        if (first === undefined) return;
         const producers = refs.map(({ task }) => task);
-        await afterCommit(delivery, producers);
+        await afterCommit(delivery, first.backfill, producers);
       },
       signal: this.#aborting.signal,
       at: options.at,

@@ -13,6 +13,7 @@ import { sha256 } from "../hash.ts";
 import type { Decision } from "../plan.ts";
 import type { MergeCounts, MergeReport } from "../report.ts";
 import { lockBackfill } from "../store/backfills.ts";
+import { outdatedUnchanged } from "../store/cutoff.ts";
 import {
   promotedSincePlan,
   publishStamps,
@@ -179,11 +180,24 @@ async function publish(tx: Tx, promotion: Promotion): Promise<void> {
     await recordWrites(tx, { dataset: derived.name, ...(await writeCounts(tx, derived)) });
   }
   await tellCounts(tx);
+  await requireUnchanged(tx, backfill);
   const unchangedContent = [...promotion.unchanged, ...(await unchangedTasks(tx, backfill))];
   for (const unchanged of unchangedContent) await publishUnchanged(tx, { backfill, ...unchanged });
   await recordReads(tx, backfill);
   if (await markPromoted(tx, backfill)) return;
   throw new RederiveError("wrong_state", `backfill ${backfill} is no longer being promoted`);
+}
+
+/** What was decided while tasks ran, by their stamps, is proved by the content that is live from now on. */
+async function requireUnchanged(tx: Tx, backfill: string): Promise<void> {
+  const outdated = [...(await outdatedUnchanged(tx, backfill))];
+  if (outdated.length === 0) return;
+  const names = outdated.map(([dataset]) => dataset).sort();
+  throw new RederiveError(
+    "plan_stale",
+    `partitions of ${names.join(", ")} were left as they are, but what is live changed since; retry them, or plan again`,
+    { details: { backfill, datasets: outdated.map(([dataset, partitions]) => ({ dataset, partitions })) } },
+  );
 }
 
 /**

@@ -51,14 +51,14 @@ export async function liveDigests(tx: Tx, of: readonly DatasetPartitions[]): Pro
   return new Map(rows.map((row) => [row.dataset, row.digest]));
 }
 
-/**
- * The digest of the content of the live partitions of `dataset` within `partitions` (both SQL expressions): what a stamp
- * of early cutoff is compared by. Partition and output hash of each, in order.
- */
+/** A digest of the rows `u` of this SQL: partition and output hash of each, in order. What early cutoff compares. */
+export const digestOf = (rows: string): string =>
+  `(select md5(coalesce(string_agg(u.partition || ':' || u.output_hash, ',' order by u.partition), '')) from ${rows})`;
+
+/** The digest of the content of the live partitions of `dataset` within `partitions` (both SQL expressions). */
 export const contentDigest = (dataset: string, partitions: string): string =>
-  `(select md5(coalesce(string_agg(u.partition || ':' || u.output_hash, ',' order by u.partition), ''))
-    from unnest(${partitions}) r
-    join rederive.live u on u.dataset = ${dataset} and u.partition >= lower(r) and u.partition < upper(r))`;
+  digestOf(`unnest(${partitions}) r
+    join rederive.live u on u.dataset = ${dataset} and u.partition >= lower(r) and u.partition < upper(r)`);
 
 /** Of these partitions, those that were computed from other content than what is live in their inputs now. */
 export async function changedReads(tx: Tx, of: readonly DatasetPartitions[]): Promise<Map<string, Ranges>> {

@@ -161,6 +161,11 @@ export async function unchangedTasks(
   return rows.map((row) => ({ ...row, partitions: fromMultirange(row.partitions) }));
 }
 
+/** The same by dataset, without the fingerprints. */
+export async function unchangedPartitions(tx: Tx, backfill: string): Promise<Map<string, Ranges>> {
+  return new Map((await unchangedTasks(tx, backfill)).map(({ dataset, partitions }) => [dataset, partitions]));
+}
+
 /** Backfills that promoted some of the same partitions after this one was planned: their content is the newer one. */
 export async function promotedSincePlan(tx: Tx, backfill: string): Promise<string[]> {
   return othersLive(tx, backfill, "l.promoted_at > b.created_at");
@@ -183,17 +188,22 @@ async function othersLive(tx: Tx, backfill: string, condition: string): Promise<
   return rows.map((row) => row.backfill);
 }
 
-/** Puts back the pointers that the promotion replaced, and forgets them. */
+/**
+ * Puts back the pointers that the promotion replaced, and forgets them. One that it only confirmed may have been replaced
+ * since, together with its rows: then it stays.
+ */
 export async function restorePointers(tx: Tx, backfill: string): Promise<void> {
   await tx.query(
     `delete from rederive.live l using rederive.live_before b
-     where b.backfill = $1::text and b.dataset = l.dataset and b.partition = l.partition`,
+     where b.backfill = $1::text and b.dataset = l.dataset and b.partition = l.partition
+       and (l.backfill = b.backfill or l.stamp = (b.prior ->> 'stamp')::int8)`,
     [backfill],
   );
   await tx.query(
     `insert into rederive.live
      select (jsonb_populate_record(null::rederive.live, b.prior)).*
-     from rederive.live_before b where b.backfill = $1::text and b.prior is not null`,
+     from rederive.live_before b where b.backfill = $1::text and b.prior is not null
+     on conflict (dataset, partition) do nothing`,
     [backfill],
   );
   await tx.query("delete from rederive.live_before where backfill = $1::text", [backfill]);

@@ -55,7 +55,7 @@ export interface ReleasedTask {
 /**
  * Takes the next tasks by rank into the window, in order of rank. Marks them released before their jobs exist: a
  * crash in between leaves tasks without jobs, which the sweep finds, and never jobs that nobody counts. Rows that a
- * worker is just making ready are left for the next time.
+ * worker is just making ready are left for the next time. A prunable task waits outside: most of them never run.
  */
 export async function releaseTasks(
   tx: Tx,
@@ -70,7 +70,8 @@ export async function releaseTasks(
   const rows = await tx.query<ReleasedTask & { rank: number }>(
     `with chosen as (
        select t.id from rederive.task t
-       where t.backfill = $1::text and t.released_at is null and t.state in ('waiting', 'ready')
+       where t.backfill = $1::text and t.released_at is null
+         and (t.state = 'ready' or t.state = 'waiting' and not t.prunable)
          and (not $4::bool or t.state = 'ready') and t.dataset <> all($3::text[])
        order by t.rank limit $2::int
        for no key update skip locked

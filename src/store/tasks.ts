@@ -20,25 +20,32 @@ const chunkRows = 20_000;
 /** Each statement finds its tasks by reading all of the backfill's, so edges go in few, and larger, statements. */
 const chunkEdges = 250_000;
 
-/** Inserts all tasks and edges; tasks that wait for nobody are ready at once. */
+/**
+ * Inserts all tasks and edges; tasks that wait for nobody are ready at once. `prunable` are the partitions, by dataset,
+ * that may turn out to be unchanged.
+ */
 export async function insertTasks(
   tx: Tx,
   backfill: string,
   tasks: readonly NewTask[],
   edges: readonly NewEdge[],
+  prunable: ReadonlyMap<string, Ranges> = new Map(),
 ): Promise<void> {
   const consumers = new Set(edges.map((edge) => edge.consumer));
   for (const chunk of chunks(tasks, chunkRows)) {
     await tx.query(
-      `insert into rederive.task (backfill, dataset, partition, rank, state)
-       select $1::text, t.dataset, t.partition, t.rank, t.state
-       from unnest($2::text[], $3::int8[], $4::int8[], $5::text[]) as t (dataset, partition, rank, state)`,
+      `insert into rederive.task (backfill, dataset, partition, rank, state, prunable)
+       select $1::text, t.dataset, t.partition, t.rank, t.state, coalesce(p.partitions::int8multirange @> t.partition, false)
+       from unnest($2::text[], $3::int8[], $4::int8[], $5::text[]) as t (dataset, partition, rank, state)
+       left join unnest($6::text[], $7::text[]) as p (dataset, partitions) on p.dataset = t.dataset`,
       [
         backfill,
         chunk.map((task) => task.dataset),
         chunk.map((task) => task.partition),
         chunk.map((task) => task.rank),
         chunk.map((task) => (consumers.has(task.rank) ? "waiting" : "ready")),
+        [...prunable.keys()],
+        [...prunable.values()].map(toMultirange),
       ],
     );
   }
@@ -111,8 +118,10 @@ export interface RetrySelection {
 
 /**
  * Gives tasks another life: counters at zero, out of the window, so that the planner releases them anew. What is
- * downstream of a task that was done, and is itself done, has read the old output and goes again too. Returns how
- * many, or "running" where a task downstream is at work right now.
+ * downstream of a task that was done, and is itself done, has read the old output and goes again too; what was unchanged
+ * because of it is decided anew. The caller has locked the backfill's row, so nothing is decided meanwhile; the tasks,
+ * with those that may become ready, are locked here, so that no worker claims one. Returns how many, or "running" where a
+ * task downstream is at work right now.
  */
 export async function retryTasks(tx: Tx, selection: RetrySelection): Promise<number | "running"> {
   const again = await tx.query<{ id: string; state: TaskState }>(
@@ -129,19 +138,22 @@ export async function retryTasks(tx: Tx, selection: RetrySelection): Promise<num
        select t.id, t.state from again a
        join rederive.edge e on e.producer = a.id and e.done
        join rederive.task t on t.id = e.consumer
-       where a.state = 'done' and t.state in ('done', 'running', 'ready')
+       where a.state in ('done', 'unchanged') and t.state in ('done', 'unchanged', 'running', 'ready', 'waiting')
      )
-     select id::text as id, state from again`,
+     select id::text as id, state from rederive.task where id in (select id from again) order by id for no key update`,
     [
       selection.backfill,
-      selection.alsoDone ? ["failed", "quarantined", "stale", "done"] : ["failed", "quarantined", "stale"],
+      selection.alsoDone ? ["failed", "quarantined", "stale", "done", "unchanged"] : ["failed", "quarantined", "stale"],
       selection.dataset ?? null,
       selection.partitions === undefined ? null : toMultirange(selection.partitions),
     ],
   );
   if (again.some((task) => task.state === "running")) return "running";
   const ids = again.map((task) => task.id);
-  await tx.query("update rederive.task set state = 'stale' where id = any($1::int8[]) and state = 'done'", [ids]);
+  await tx.query("update rederive.task set state = 'stale' where id = any($1::int8[]) and state = any($2::text[])", [
+    ids,
+    taskSourcesOf("stale"),
+  ]);
   await tx.query("update rederive.edge set done = false where producer = any($1::int8[]) and done", [ids]);
   // Neither evidence nor stamp may speak for an output that is computed again.
   await tx.query(
@@ -156,7 +168,7 @@ export async function retryTasks(tx: Tx, selection: RetrySelection): Promise<num
      where t.id = any($1::int8[]) and t.state = any($2::text[])`,
     [ids, [...taskSourcesOf("ready"), "ready"].filter((state) => state !== "waiting" && state !== "running")],
   );
-  return ids.length;
+  return again.filter((task) => task.state !== "waiting").length;
 }
 
 function* chunks<T>(items: readonly T[], rows: number): Generator<readonly T[]> {

@@ -23,6 +23,7 @@ import {
 } from "../store/checks.ts";
 import { liveContents } from "../store/contents.ts";
 import { keepDefinitions } from "../store/definitions.ts";
+import { unchangedPartitions } from "../store/live.ts";
 import { withSpan } from "../telemetry/spans.ts";
 import { datasetProbes } from "../validation/across.ts";
 import { taskProbes } from "../validation/compile.ts";
@@ -80,13 +81,14 @@ async function checkCandidates(context: Context, input: CheckInput, id: string):
   const plans = new RunPlans(database);
   const plan = await plans.plan(id);
   const whole = await across(database, catalog, id);
+  const unchanged = await unchangedPartitions(database, id);
   const checked: { dataset: CheckedDataset; hold: string | null }[] = [];
   for (const name of names) {
     const derived = sameDefinition(context, plan, name);
     const run = await plans.dataset(plan, derived);
     const partitions = partitionsOf(context, input, name);
     const look: Look = {
-      subject: { ...run, relation: run.candidate, bindingsOf: (ordinal) => bindingsOf(plan, run, ordinal) },
+      subject: { ...run, relation: run.candidate, bindingsOf: (ordinal) => bindingsOf(plan, run, ordinal, unchanged) },
       across: whole.find(({ dataset }) => dataset === name)?.probes ?? [],
       keeper: id,
       contents: (notBy) => candidateContents(database, id, { dataset: name, partitions, notBy }),

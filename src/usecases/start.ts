@@ -6,6 +6,7 @@
  */
 import type { Derived } from "../catalog/dataset.ts";
 import { definitionOf, queueOf } from "../catalog/definition.ts";
+import type { Ranges } from "../catalog/ranges.ts";
 import { RederiveError } from "../errors.ts";
 import { hashOf } from "../hash.ts";
 import { type Decision, type RecomputeStep, recomputeSteps } from "../plan.ts";
@@ -36,7 +37,7 @@ export async function start(context: Context, id: string): Promise<void> {
     const { tasks, edges } = expandTasks(context.catalog, decision);
     await reserve(tx, id, reservationsOf(decision));
     await makeDatasets(context, tx, id, recomputeSteps(decision));
-    await insertTasks(tx, id, tasks, edges);
+    await insertTasks(tx, id, tasks, edges, prunableOf(decision));
     await rememberShapes(tx, id, { catalog: context.catalog, steps: decision.steps, shapes });
     await moveBackfill(tx, { id, to: "running", reason: null });
     // A plan without work has nothing that could be overwritten.
@@ -85,6 +86,10 @@ async function checkedDecision(context: Context, tx: Tx, row: BackfillRow): Prom
     });
   }
   return decision;
+}
+
+function prunableOf(decision: Decision): Map<string, Ranges> {
+  return new Map(recomputeSteps(decision).map(({ dataset, prunable }) => [dataset, prunable]));
 }
 
 async function makeDatasets(context: Context, tx: Tx, id: string, steps: readonly RecomputeStep[]): Promise<void> {

@@ -5,10 +5,12 @@
  */
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Derived } from "../catalog/dataset.ts";
+import { noRanges, type Ranges, subtract } from "../catalog/ranges.ts";
 import type { BackfillState } from "../states.ts";
 import { appendAudit } from "../store/audit.ts";
 import { type BackfillDataset, lockBackfill, moveBackfill, readDatasets } from "../store/backfills.ts";
 import { clearCheckResults, holdDataset, insertCheckResults } from "../store/checks.ts";
+import { unchangedPartitions } from "../store/live.ts";
 import type { Database, Tx } from "../tx.ts";
 import { datasetProbes } from "../validation/across.ts";
 import { judgeDataset, type Outcome, resultsAcross, type Verdict, verdictOf } from "../validation/verdict.ts";
@@ -79,7 +81,8 @@ export async function across(
   backfill: string,
 ): Promise<(Omit<Judged, "verdict" | "proofs"> & { readonly derived: Derived; readonly part: Recomputed })[]> {
   const rows = await readDatasets(database, backfill);
-  const parts = rows.flatMap((row) => recomputed(catalog, row) ?? []);
+  const unchanged = await unchangedPartitions(database, backfill);
+  const parts = rows.flatMap((row) => recomputed(catalog, row, unchanged.get(row.dataset) ?? noRanges) ?? []);
   return Promise.all(
     parts.map(async (part) => {
       const { dataset, accepted } = rows.find((row) => row.dataset === part.derived.name) as BackfillDataset;
@@ -90,10 +93,11 @@ export async function across(
   );
 }
 
-function recomputed(catalog: Catalog, row: BackfillDataset): Recomputed | undefined {
+/** Partitions that came out unchanged stay as they are live. */
+function recomputed(catalog: Catalog, row: BackfillDataset, unchanged: Ranges): Recomputed | undefined {
   const dataset = catalog.datasets.get(row.dataset);
   if (dataset?.kind !== "derived") return undefined;
-  return { derived: dataset as Derived, candidate: row.candidate, partitions: row.partitions };
+  return { derived: dataset as Derived, candidate: row.candidate, partitions: subtract(row.partitions, unchanged) };
 }
 
 /** Stores what was found, and holds what it condemns. What a person has accepted holds nothing. */

@@ -34,7 +34,7 @@ export async function examine(tx: Tx, backfill: string, datasets?: readonly stri
        (select max(count) from effects) as "effectsPerTaskMax",
        (select count(*) from effects where count <> (state = 'done')::int4)::int4 as uncounted,
        (select count(*) from rederive.edge e join rederive.task p on p.id = e.producer
-        where p.backfill = $1::text and e.done <> (p.state = 'done'))::int4 as "crookedEdges",
+        where p.backfill = $1::text and e.done <> (p.state in ('done', 'unchanged')))::int4 as "crookedEdges",
        (select count(*) from rederive.edge e join rederive.task p on p.id = e.producer
         join rederive.task c on c.id = e.consumer
         where p.backfill = $1::text and c.claimed_at is not null and not coalesce(p.finished_at <= c.claimed_at, false))::int4 as early,

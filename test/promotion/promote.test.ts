@@ -325,8 +325,8 @@ describe("promote", () => {
       await stage.run(
         "delete from rederive.stamp where partition = 1; update rederive.task set state = 'unchanged' where partition = 1",
       );
-      await stage.run(`insert into rederive.live (dataset, partition, stamp, backfill, fingerprint, output_hash, rows)
-        values ('totals', 1, 7, 'old', 'old', '0', 1), ('totals', 9, 8, 'old', 'old', '0', 1)`);
+      await stage.run(`insert into rederive.live (dataset, partition, stamp, backfill, fingerprint, output_hash, rows, reads)
+        values ('totals', 1, 7, 'old', 'f', '0', 1, '[]'), ('totals', 9, 8, 'old', 'old', '0', 1, null)`);
       const pointers =
         "select partition::int, stamp::int > 8 as fresh, fingerprint, unchanged from rederive.live order by 1";
       const before = await stage.rows(pointers);
@@ -342,6 +342,48 @@ describe("promote", () => {
       ]);
       await act.rollback();
       expect(await stage.rows(pointers)).toEqual(before);
+    }));
+
+  it.each([
+    ["gone", "delete from rederive.live where partition = 1"],
+    ["of another definition", "update rederive.live set fingerprint = 'g' where partition = 1"],
+    ["not known to be made of something", "update rederive.live set reads = null where partition = 1"],
+    [
+      "made of other content",
+      `update rederive.live set reads = '[{"dataset": "upstream", "partitions": "{[0,9)}", "content": "other"}]'`,
+    ],
+  ])("is refused where what was found unchanged is %s by then", (_, change) =>
+    withStage(async (stage) => {
+      const act = await staged(stage, "values ('a',1,5,0::float8,'A')");
+      await stage.run(
+        "delete from rederive.stamp where partition = 1; update rederive.task set state = 'unchanged' where partition = 1",
+      );
+      await stage.run(`insert into rederive.live (dataset, partition, stamp, backfill, fingerprint, output_hash, rows, reads)
+        values ('totals', 1, 7, 'old', 'f', '0', 1, '[]')`);
+      const before = await stage.hashOf("totals");
+      await stage.run(change);
+      await expect(act.promote()).rejects.toMatchObject({
+        code: "plan_stale",
+        details: { datasets: [{ dataset: "totals", partitions: [[1, 2]] }] },
+      });
+      expect([await act.state(), await stage.hashOf("totals")]).toEqual(["verified", before]);
+    }),
+  );
+
+  it("a rollback leaves a pointer that it only confirmed where a later promotion has moved it", () =>
+    withStage(async (stage) => {
+      const act = await staged(stage, "values ('a',1,5,0::float8,'A')");
+      await stage.run(
+        "delete from rederive.stamp where partition = 1; update rederive.task set state = 'unchanged' where partition = 1",
+      );
+      await stage.run(`insert into rederive.live (dataset, partition, stamp, backfill, fingerprint, output_hash, rows, reads)
+        values ('totals', 1, 7, 'old', 'f', '0', 1, '[]')`);
+      await act.promote();
+      await stage.run("update rederive.live set stamp = 99, backfill = 'later' where partition = 1");
+      await act.rollback();
+      expect(await stage.rows("select partition::int, stamp::int, backfill from rederive.live order by 1")).toEqual([
+        { partition: 1, stamp: 99, backfill: "later" },
+      ]);
     }));
 });
 

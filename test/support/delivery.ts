@@ -205,7 +205,7 @@ export async function startIdleWorkers(
       await finish(database, reference.task, claimed.epoch);
     }
     if (claimed?.outcome === "claimed" || claimed?.outcome === "settled")
-      return void (await afterCommit(stage, [reference.task]));
+      return void (await afterCommit(stage, reference.backfill, [reference.task]));
     if (
       claimed !== undefined &&
       ["not_ready", "paused", "held", "busy", "lost", "contended"].includes(claimed.outcome)
