@@ -1,7 +1,8 @@
 /** The handle of one stored plan: one method a use case, for one actor. */
 import { authorize } from "./governance/roles.ts";
 import type { Plan } from "./plan.ts";
-import type { CheckReport, Diff, MergeReport, PreflightReport, Status } from "./report.ts";
+import type { Bisection, CheckReport, Diff, MergeReport, PreflightReport, Status } from "./report.ts";
+import { type BisectOptions, bisect } from "./usecases/bisect.ts";
 import { type CheckInput, check } from "./usecases/check.ts";
 import type { Context } from "./usecases/context.ts";
 import { preflight } from "./usecases/preflight.ts";
@@ -71,6 +72,12 @@ export class Backfill {
   async diff(options: DiffOptions = {}): Promise<Diff> {
     authorize(this.#context.actor, "backfill.diff");
     return diff(this.#context, this.id, options);
+  }
+
+  /** Says where candidates differ from what is live, and which input rows or definitions these differences come from. */
+  async bisect(options: BisectOptions = {}): Promise<Bisection> {
+    authorize(this.#context.actor, "backfill.diff");
+    return bisect(this.#context, this.id, options);
   }
 
   /** Asks the checks again of what is computed so far. A failed one of severity error holds its dataset. */

@@ -64,10 +64,14 @@ export type { Affected, AffectedDataset } from "./planner/affected.ts";
 export { Acting, createRederive, Rederive, type RederiveOptions } from "./rederive.ts";
 export type {
   Baseline,
+  BisectedInput,
+  BisectedRow,
+  Bisection,
   CheckEvidence,
   CheckedDataset,
   CheckOutcome,
   CheckReport,
+  DatasetBisection,
   DatasetDiff,
   DatasetStatus,
   DeadlineForecast,
@@ -82,6 +86,7 @@ export type {
   PreflightCode,
   PreflightFinding,
   PreflightReport,
+  PartitionDivergence,
   RunEvent,
   Sample,
   SampledDataset,

@@ -255,6 +255,71 @@ export interface PreflightFinding {
   readonly mitigation: string;
 }
 
+/** A divergence, from datasets to partitions, to rows, to the rows that these were computed from. */
+export interface Bisection {
+  readonly backfill: string;
+  readonly datasets: readonly DatasetBisection[];
+}
+
+export interface DatasetBisection {
+  readonly dataset: string;
+  /** Partitions that the backfill computed. */
+  readonly compared: number;
+  /** Of these, the ones that the stamps prove equal: no row of them was read. */
+  readonly proven: number;
+  /** Those in which something differs. */
+  readonly divergent: number;
+  /** The 20 with the most differences, worst first. */
+  readonly partitions: readonly PartitionDivergence[];
+  /** A few differing rows, of as many partitions as possible. */
+  readonly rows: readonly BisectedRow[];
+}
+
+export interface PartitionDivergence {
+  /** Label. */
+  readonly partition: string;
+  readonly added: number;
+  readonly removed: number;
+  readonly changed: number;
+  /** In how many changed rows each column differs. */
+  readonly columns: Readonly<Record<string, number>>;
+  /** The live content has another definition. */
+  readonly redefined: boolean;
+}
+
+type TextRow = Readonly<Record<string, string | null>>;
+
+export interface BisectedRow {
+  readonly partition: string;
+  readonly kind: "added" | "removed" | "changed";
+  readonly key: TextRow;
+  /** Columns that differ, where the row is on both sides. */
+  readonly columns: readonly string[];
+  /** As it is live. Values as text; those of masked columns are "(masked)". */
+  readonly before: TextRow | null;
+  /** As the candidate has it. */
+  readonly after: TextRow | null;
+  /** Sentences: another definition, input rows that differ, writes of others, or what else is left. */
+  readonly causes: readonly string[];
+  readonly inputs: readonly BisectedInput[];
+}
+
+export interface BisectedInput {
+  /** Handle of the input. */
+  readonly input: string;
+  readonly dataset: string;
+  /** "candidate": recomputed by the same backfill. "live": read as it is. */
+  readonly from: "candidate" | "live";
+  /** Labels of the partitions that the mapping names. */
+  readonly partitions: string;
+  /** Columns of the key that the input has as well: rows with other values were left out. */
+  readonly narrowedBy: readonly string[];
+  /** Rows that differ between candidate and live table; null where no earlier rows are kept to compare with. */
+  readonly differing: number | null;
+  /** At most three: those that differ (`before` live, `after` candidate), or of what is live those that are read (`after`). */
+  readonly rows: readonly { readonly before: TextRow | null; readonly after: TextRow | null }[];
+}
+
 export interface MergeCounts {
   readonly dataset: string;
   readonly inserted: number;

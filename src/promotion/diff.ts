@@ -4,7 +4,7 @@
  */
 import { contains } from "../catalog/ranges.ts";
 import type { DatasetDiff, Diff } from "../report.ts";
-import { stampedPartitions } from "../store/live.ts";
+import { type StampedPartition, stampedPartitions } from "../store/live.ts";
 import { provenEqual } from "../store/writes.ts";
 import type { Database, Tx } from "../tx.ts";
 import { type Differences, describeDifferences, findDifferences } from "../warehouse/compare.ts";
@@ -41,17 +41,23 @@ async function diffDataset(tx: Tx, target: Target, { backfill, samples }: DiffRe
   return describeDifferences(tx, target, found, { rows, samples: samples ?? 3 });
 }
 
-/** Fills a temporary restore point with what differs in the partitions whose tasks are done, and how many rows these have. */
-export async function differencesOf(
-  tx: Tx,
-  target: Target,
-  backfill: string,
-): Promise<{ found: Differences; rows: number }> {
+/** What differs in the partitions whose tasks are done. */
+export interface Compared {
+  readonly found: Differences;
+  /** Rows that the candidate has in all of them. */
+  readonly rows: number;
+  readonly partitions: readonly StampedPartition[];
+  /** Those that were read; of the others the stamps prove that they are equal. */
+  readonly read: readonly StampedPartition[];
+}
+
+/** Fills a temporary restore point with what differs. */
+export async function differencesOf(tx: Tx, target: Target, backfill: string): Promise<Compared> {
   const { dataset, derived } = target;
   const partitions = await stampedPartitions(tx, backfill, dataset);
   const equal = await provenEqual(tx, backfill, { dataset, ...(await writeCounts(tx, derived)) });
   await createScratch(tx, target);
-  const unproven = partitions.filter(({ partition }) => !contains(equal, partition));
-  const found = await findDifferences(tx, target, unproven);
-  return { found, rows: partitions.reduce((sum, partition) => sum + partition.rows, 0) };
+  const read = partitions.filter(({ partition }) => !contains(equal, partition));
+  const found = await findDifferences(tx, target, read);
+  return { found, rows: partitions.reduce((sum, partition) => sum + partition.rows, 0), partitions, read };
 }

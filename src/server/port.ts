@@ -8,7 +8,8 @@ import type { Ranges } from "../catalog/ranges.ts";
 import type { Environment } from "../config.ts";
 import type { Actor } from "../governance/roles.ts";
 import type { Plan } from "../plan.ts";
-import type { Diff, LimitSetting, MergeReport, Status } from "../report.ts";
+import type { Affected } from "../planner/affected.ts";
+import type { Baseline, Bisection, CheckReport, Diff, LimitSetting, MergeReport, Status } from "../report.ts";
 import type { BackfillState } from "../states.ts";
 
 export interface RederivePort {
@@ -36,6 +37,12 @@ export interface ActingPort {
   preview(input: PlanWish): Promise<Plan>;
   backfill(id: string): Promise<BackfillPort>;
   backfills(options?: { limit?: number; state?: BackfillState }): Promise<readonly Status[]>;
+  check(input?: CheckWish): Promise<CheckReport>;
+  impact(input: ImpactWish): Promise<Affected>;
+  baselines(of?: { name?: string }): Promise<readonly Baseline[]>;
+  captureBaseline(input: BaselineWish): Promise<Baseline>;
+  approveBaseline(input: BaselineDecision): Promise<Baseline>;
+  retireBaseline(input: BaselineDecision): Promise<Baseline>;
   limits(): Promise<readonly LimitSetting[]>;
   setLimit(name: string, limit: LimitWish, reason: string): Promise<LimitSetting>;
 }
@@ -50,6 +57,8 @@ export interface BackfillPort {
   retry(options: { reason: string; dataset?: string; partitions?: readonly string[] | Ranges }): Promise<Status>;
   status(): Promise<Status>;
   diff(options?: { samples?: number }): Promise<Diff>;
+  bisect(options?: { rows?: number }): Promise<Bisection>;
+  check(options?: CheckWish): Promise<CheckReport>;
   promote(options: { reason: string }): Promise<MergeReport>;
   rollback(options: { reason: string; onLaterWrites?: LaterWrites }): Promise<MergeReport>;
 }
@@ -62,6 +71,43 @@ export interface PlanWish {
   /** Labels of one dataset, or ordinal ranges. */
   partitions?: readonly string[] | Ranges;
   changes?: boolean;
+  reason: string;
+}
+
+export interface CheckWish {
+  datasets?: string[];
+  /** Labels or ordinal ranges of one dataset. */
+  partitions?: readonly string[] | Ranges;
+  stale?: boolean;
+}
+
+export interface ImpactWish {
+  dataset: string;
+  window?: { from: string; to: string };
+  partitions?: readonly string[];
+}
+
+export interface LineageWish {
+  dataset: string;
+  partition?: string;
+  direction?: "up" | "down" | "both";
+  depth?: number;
+  asOf?: string;
+}
+
+export interface BaselineWish {
+  name: string;
+  dataset: string;
+  partitions?: readonly string[] | Ranges;
+  key?: string[];
+  tolerance?: Record<string, string>;
+  severity?: "error" | "warn";
+  reason: string;
+}
+
+export interface BaselineDecision {
+  name: string;
+  version?: number;
   reason: string;
 }
 

@@ -13,7 +13,7 @@ const backfillStates = Object.keys(backfillTransitions) as [BackfillState, ...Ba
 // Postgres text cannot hold NUL, and other control characters only deceive readers of the audit trail.
 const hasNoControls = (text: string) => !/[^\P{Cc}\n\r\t]/u.test(text);
 
-const reason = z
+export const reason = z
   .string()
   .trim()
   .min(1, "say why; it goes into the audit trail")
@@ -21,7 +21,7 @@ const reason = z
   .refine(hasNoControls, "control characters are not allowed")
   .describe("Why; shown to people and kept in the audit trail");
 
-const datasetName = z
+export const datasetName = z
   .string()
   .regex(/^[a-z0-9_.]{1,40}$/, "a dataset name is 1 to 40 of a-z, 0-9, _ and .")
   .describe("The name of a dataset of the catalog");
@@ -32,13 +32,13 @@ const ranges = z
   .max(1_000)
   .describe("Half-open ranges of partition ordinals");
 
-const label = z.string().min(1).max(100).refine(hasNoControls, "control characters are not allowed");
+export const label = z.string().min(1).max(100).refine(hasNoControls, "control characters are not allowed");
 
 /** As people name them, for one dataset, or as programs do. */
-const partitions = z.union([z.array(label).min(1).max(10_000).describe("Labels such as 2001-01-31"), ranges]);
+export const partitions = z.union([z.array(label).min(1).max(10_000).describe("Labels such as 2001-01-31"), ranges]);
 
 /** An ISO date or instant, or a number for range schemes; the partition scheme says what fits. */
-const bound = z.string().regex(/^[0-9A-Za-z:.+-]{1,40}$/, "a bound is an ISO date, an ISO instant or a number");
+export const bound = z.string().regex(/^[0-9A-Za-z:.+-]{1,40}$/, "a bound is an ISO date, an ISO instant or a number");
 
 export const noFields = z.strictObject({});
 
@@ -51,7 +51,7 @@ export const backfillPath = z.strictObject({
 
 export const limitPath = z.strictObject({ name: datasetName.describe("A dataset or a shared resource with limits") });
 
-const wholeNumber = (text: string, maximum: number) =>
+export const wholeNumber = (text: string, maximum: number) =>
   z
     .string()
     .regex(/^\d{1,9}$/, "must be a whole number")

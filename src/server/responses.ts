@@ -24,12 +24,12 @@ import type { CatalogGraph } from "./graph.ts";
 import type { Problem } from "./problem.ts";
 import { components } from "./requests.ts";
 
-const count = z.int().min(0);
-const instant = z.string().describe("ISO instant");
+export const count = z.int().min(0);
+export const instant = z.string().describe("ISO instant");
 const backfillState = z.enum(Object.keys(backfillTransitions) as [BackfillState, ...BackfillState[]]);
 const taskState = z.enum(Object.keys(taskTransitions) as [TaskState, ...TaskState[]]);
-const severity = z.enum(["error", "warn"]);
-const textRow = z.record(z.string(), z.string().nullable());
+export const severity = z.enum(["error", "warn"]);
+export const textRow = z.record(z.string(), z.string().nullable());
 const range: z.ZodType<Range> = z.tuple([z.int(), z.int()]);
 const ranges = z.array(range).describe("Half-open ranges of partition ordinals");
 
@@ -52,7 +52,7 @@ const trouble: z.ZodType<Trouble> = z.object({
   error: z.object({ code: z.string(), message: z.string() }),
 });
 
-const checkOutcome: z.ZodType<CheckOutcome> = z.object({
+export const checkOutcome: z.ZodType<CheckOutcome> = z.object({
   dataset: z.string(),
   partition: z.string().nullable(),
   name: z.string(),

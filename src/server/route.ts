@@ -1,7 +1,7 @@
 /** One row of the API's table: what it accepts, who may use it, what it does and what it answers. */
 import type { z } from "zod";
 import type { Actor, UseCase } from "../governance/roles.ts";
-import type { RederivePort } from "./port.ts";
+import type { BackfillPort, RederivePort } from "./port.ts";
 
 export const apiRoot = "/api/v1";
 
@@ -50,4 +50,13 @@ export function route<Path, Query, Body, Answer>(settings: RouteSettings<Path, Q
     run: async (call) => await run(call as Call<Path, Query, Body>),
     location: location && ((result) => location(result as Answer)),
   };
+}
+
+/** The backfill that a path names. */
+export async function backfillOf({
+  rederive,
+  actor,
+  path,
+}: Call<{ id: string }, unknown, unknown>): Promise<BackfillPort> {
+  return await rederive.as(actor).backfill(path.id);
 }

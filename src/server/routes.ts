@@ -4,10 +4,10 @@
  */
 import { graphOf } from "./graph.ts";
 import { openApiOf } from "./openapi.ts";
-import type { BackfillPort } from "./port.ts";
+import { proofRoutes } from "./proof-routes.ts";
 import * as accept from "./requests.ts";
 import * as answer from "./responses.ts";
-import { type Call, type Route, route } from "./route.ts";
+import { backfillOf, type Route, route } from "./route.ts";
 
 const nothing = { path: accept.noFields, query: accept.noFields, body: accept.noFields };
 const ofBackfill = { ...nothing, path: accept.backfillPath };
@@ -161,6 +161,7 @@ export const routes: readonly Route[] = [
     answer: answer.diff,
     run: async (call) => (await backfillOf(call)).diff({ samples: 0, ...call.query }),
   }),
+  ...proofRoutes,
   route({
     ...nothing,
     operation: "listLimits",
@@ -205,7 +206,3 @@ export const routes: readonly Route[] = [
     run: () => openApiOf(routes),
   }),
 ];
-
-async function backfillOf(call: Call<{ id: string }, unknown, unknown>): Promise<BackfillPort> {
-  return await call.rederive.as(call.actor).backfill(call.path.id);
-}

@@ -28,9 +28,7 @@ export interface RollbackInput extends Reasoned {
 /** Compares what is computed so far with what is live, under one snapshot. */
 export async function diff(context: Context, id: string, options: DiffOptions): Promise<Diff> {
   const row = await requireBackfill(context.database, id);
-  if (!["running", "paused", "held", "verified", "rolled_back"].includes(row.state)) {
-    throw wrongState(row, "compare", "there is something to compare between its start and its promotion");
-  }
+  requireComparable(row);
   const datasets = await mergeInputs(context, id);
   const found = await withSpan("rederive diff", { "rederive.backfill": id }, () =>
     compare(context.database, { backfill: id, datasets, samples: options.samples ?? 3 }),
@@ -49,6 +47,12 @@ export function masked<Described extends DatasetDiff>(diff: Described, hidden: H
     after: shown(sample.after),
   }));
   return { ...diff, samples };
+}
+
+/** Throws `wrong_state` where there are no candidates beside what is live. */
+export function requireComparable(row: BackfillRow): void {
+  if (["running", "paused", "held", "verified", "rolled_back"].includes(row.state)) return;
+  throw wrongState(row, "compare", "there is something to compare between its start and its promotion");
 }
 
 export async function promote(context: Context, id: string, input: Reasoned): Promise<MergeReport> {
@@ -108,7 +112,7 @@ export async function rollback(context: Context, id: string, input: RollbackInpu
 }
 
 /** Every dataset that the backfill recomputes, as the catalog defines it. */
-async function mergeInputs(context: Context, id: string): Promise<MergeInput[]> {
+export async function mergeInputs(context: Context, id: string): Promise<MergeInput[]> {
   const rows = await readDatasets(context.database, id);
   return rows.map(({ dataset, candidate, restorePoint }) => {
     const derived = context.catalog.datasets.get(dataset);

@@ -4,7 +4,8 @@
  */
 
 import { getTableColumns } from "drizzle-orm";
-import type { Derived, Input } from "../catalog/dataset.ts";
+import type { PgColumn } from "drizzle-orm/pg-core";
+import type { Dataset, Derived, Input } from "../catalog/dataset.ts";
 import type { Ranges } from "../catalog/ranges.ts";
 import { predicateOf } from "./predicate.ts";
 import { identifier, identifiers, tableName } from "./quote.ts";
@@ -34,7 +35,7 @@ export function bindInputs(derived: Derived, bindings: readonly Binding[]): stri
 
 /** An input without a binding has no partitions for this task, and so no rows; its columns must still be there. */
 function rowsOf(input: Input, binding: Binding | undefined): string {
-  const columns = identifiers(readableColumns(input));
+  const columns = identifiers(readableColumns(input.dataset).map((column) => column.name));
   const scheme = input.dataset.partitions;
   const select = (table: string, ranges: Ranges) =>
     `select ${columns} from ${table} where ${predicateOf(scheme, ranges)}`;
@@ -50,7 +51,6 @@ function rowsOf(input: Input, binding: Binding | undefined): string {
 }
 
 /** A candidate has the owned columns alone, so those are all that can be read of a derived dataset. */
-function readableColumns(input: Input): string[] {
-  if (input.dataset.kind === "derived") return input.dataset.owned.map((column) => column.name);
-  return Object.values(getTableColumns(input.dataset.table)).map((column) => column.name);
+export function readableColumns(dataset: Dataset): readonly PgColumn[] {
+  return dataset.kind === "derived" ? dataset.owned : Object.values<PgColumn>(getTableColumns(dataset.table));
 }

@@ -243,8 +243,12 @@ function notedSample(target: Target, op: string, limit: number): string {
 
 /** The owned columns of a row as a json object of texts: no value goes through a JavaScript number. */
 export function asText(target: Target, alias: string): string {
-  const names = target.owned.map((name) => `'${name.replaceAll("'", "''")}'`).join(", ");
-  const values = target.owned.map((name) => `${column(alias, name)}::text`).join(", ");
+  return rowAsText(alias, target.owned);
+}
+
+export function rowAsText(alias: string, columns: readonly string[]): string {
+  const names = columns.map((name) => `'${name.replaceAll("'", "''")}'`).join(", ");
+  const values = columns.map((name) => `${column(alias, name)}::text`).join(", ");
   return `json_object(array[${names}]::text[], array[${values}]::text[])`;
 }
 

@@ -1,5 +1,5 @@
 /** Masked columns: whose values are replaced wherever rows are shown to people. */
-import type { Derived } from "../catalog/dataset.ts";
+import type { Dataset, Derived } from "../catalog/dataset.ts";
 import type { DatasetProbe, Probe } from "./probe.ts";
 
 const placeholder = "(masked)";
@@ -28,6 +28,23 @@ export function valuesHidden(derived: Derived, probe: Probe | DatasetProbe): Hid
   if (probe.about?.every((name) => !names.has(name))) return byName;
   const open = new Set([...derived.owned.map((column) => column.name), ...counts]);
   return (name) => byName(name) || !open.has(name);
+}
+
+/**
+ * In rows of an input that are shown to explain a row of `derived`. A source has no masks of its own, and who reads it may
+ * show a masked value under another name: where one of its `readers` has masks, only columns are left open that are known
+ * not to be masked.
+ */
+export function inputHidden(derived: Derived, input: Dataset, readers: readonly Derived[]): Hidden {
+  const own = maskedNames(derived);
+  if (input.kind === "derived") {
+    const byName = columnsHidden(input);
+    return (name) => own.has(name) || byName(name);
+  }
+  const names = new Set([...own, ...readers.flatMap((reader) => [...maskedNames(reader)])]);
+  if (names.size === 0) return () => false;
+  const open = new Set(derived.owned.map((column) => column.name));
+  return (name) => names.has(name) || !open.has(name);
 }
 
 /** The row with a placeholder for every hidden value; a null stays one. */

@@ -32,7 +32,7 @@ export function partitionColumns(scheme: PartitionScheme): readonly string[] {
 }
 
 /** The bucket of a value: from its text and md5, so that it is the same in every version of Postgres. */
-function bucketOf(column: string, buckets: number): string {
+export function bucketOf(column: string, buckets: number): string {
   return `(('x' || substr(md5(${column}::text), 1, 8))::bit(32)::bigint % ${buckets})`;
 }
 

@@ -45,7 +45,8 @@ describe.each(routes)("$method $at", (route) => {
   });
 
   it("refuses an unknown field in the query", async () => {
-    const response = await harness.request(`${requestOf(route).path}?colour=red`, requestOf(route));
+    const { path } = requestOf(route);
+    const response = await harness.request(`${path}${path.includes("?") ? "&" : "?"}colour=red`, requestOf(route));
     expect(response.status).toBe(400);
     expect(await response.json()).toMatchObject({ code: "unknown_field" });
   });

@@ -7,8 +7,9 @@ import { defineCatalog } from "../../src/catalog/catalog.ts";
 import { check } from "../../src/catalog/check.ts";
 import { derived, source } from "../../src/catalog/dataset.ts";
 import { whole } from "../../src/catalog/scheme.ts";
+import type { Affected } from "../../src/planner/affected.ts";
 import { createRederive, type Rederive } from "../../src/rederive.ts";
-import type { Diff, MergeReport, Status } from "../../src/report.ts";
+import type { Baseline, Bisection, CheckReport, Diff, MergeReport, Status } from "../../src/report.ts";
 import { type RunningServer, startServer } from "../../src/server/index.ts";
 import type { RederivePort } from "../../src/server/port.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
@@ -106,12 +107,25 @@ describe("a backfill over HTTP", () => {
     expect(await send<Status>("GET", `/backfills/${id}`)).toMatchObject({ state: "verified", total: 1 });
     const diff = await send<Diff>("GET", `/backfills/${id}/diff?samples=5`);
     expect(diff.datasets).toMatchObject([{ dataset: "totals", added: 2, removed: 0, changed: 0, unchanged: 0 }]);
+    const bisection = await send<Bisection>("GET", `/backfills/${id}/bisect?rows=1`);
+    expect(bisection.datasets).toMatchObject([
+      { dataset: "totals", divergent: 1, rows: [{ kind: "added", key: { currency: "EUR" }, after: { cents: "30" } }] },
+    ]);
+    expect(await send<CheckReport>("POST", `/backfills/${id}/check`, {})).toMatchObject({
+      ...{ backfill: id, scope: "candidates", failed: false, datasets: [{ dataset: "totals", checked: 1 }] },
+    });
     const promoted = await send<MergeReport>("POST", `/backfills/${id}/promote`, { reason: "looks right" });
     expect(promoted).toMatchObject({
       state: "promoted",
       datasets: [{ dataset: "totals", inserted: 2, updated: 0, deleted: 0 }],
     });
     expect(await totalsNow()).toEqual(["EUR 30", "USD 5"]);
+    expect(await send<CheckReport>("POST", "/check", { datasets: ["totals"] })).toMatchObject({
+      ...{ backfill: null, scope: "live", failed: false, datasets: [{ checked: 1, upToDate: 0 }] },
+    });
+    expect(await send<Affected>("GET", "/impact?dataset=orders")).toMatchObject({
+      downstream: [{ dataset: "totals", reach: "direct", tasks: 1 }],
+    });
     expect(await send("POST", `/backfills/${id}/promote`, { reason: "twice" }, 409)).toMatchObject({
       code: "wrong_state",
     });
@@ -119,6 +133,18 @@ describe("a backfill over HTTP", () => {
     expect(await totalsNow()).toEqual([]);
     const { backfills } = await send<{ backfills: Status[] }>("GET", "/backfills?state=rolled_back");
     expect(backfills.map((status) => status.backfill)).toEqual([id]);
+  });
+
+  it("leaves a baseline that is captured, approved and retired", async () => {
+    const wish = { name: "known", dataset: "totals", tolerance: { cents: "1%" }, reason: "checked with finance" };
+    expect(await send<Baseline>("POST", "/baselines", wish, 201)).toMatchObject({ version: 1, state: "captured" });
+    await send("POST", "/baselines/known/approve", { version: 1, reason: "agreed" });
+    const { baselines } = await send<{ baselines: Baseline[] }>("GET", "/baselines?name=known");
+    expect(baselines).toMatchObject([{ name: "known", state: "approved", tolerance: { cents: { relative: 0.01 } } }]);
+    expect(await send("POST", "/baselines/known/retire", { reason: "no more" })).toMatchObject({ state: "retired" });
+    const query = { ...wish, query: "select 1" };
+    expect(await send("POST", "/baselines", query, 400)).toMatchObject({ code: "unknown_field" });
+    expect(await send("POST", "/baselines/none/approve", { reason: "x" }, 404)).toMatchObject({ code: "not_found" });
   });
 
   it("that does not exist is not found, and an unknown dataset is refused", async () => {

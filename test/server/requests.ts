@@ -13,11 +13,19 @@ const bodies: Readonly<Record<string, unknown>> = {
   retryBackfill: { dataset: "revenue", partitions: ["2001-01-31"], ...reason },
   promoteBackfill: reason,
   rollbackBackfill: { onLaterWrites: "keep", ...reason },
+  checkBackfill: { stale: true },
+  checkLive: { datasets: ["revenue"], partitions: ["2001-01-31"], stale: true },
+  captureBaseline: { name: "revenue", dataset: "revenue", tolerance: { cents: "1%" }, severity: "warn", ...reason },
+  approveBaseline: { version: 2, ...reason },
+  retireBaseline: reason,
   setLimit: { rate: { max: 50, perMs: 1_000 }, concurrency: null, ...reason },
 };
 
+/** Of routes that need one. */
+const queries: Readonly<Record<string, string>> = { getImpact: "?dataset=revenue&from=2001-01-01&to=2001-02-01" };
+
 export function requestOf(route: Route): { path: string; method: string; body?: unknown } {
-  const path = `/api/v1${route.at.replace(":id", "bf_7k3m9x2q4d").replace(":name", "revenue")}`;
+  const path = `/api/v1${route.at.replace(":id", "bf_7k3m9x2q4d").replace(/:(name|dataset)/, "revenue")}${queries[route.operation] ?? ""}`;
   const method = route.method.toUpperCase();
   return method === "GET" ? { path, method } : { path, method, body: bodies[route.operation] };
 }

@@ -11,7 +11,8 @@ import { RederiveError } from "../../src/errors.ts";
 import { type Actor, type Role, roles } from "../../src/governance/roles.ts";
 import { authenticate, createToken } from "../../src/governance/tokens.ts";
 import { makePlan, type Plan } from "../../src/plan.ts";
-import type { Status, TaskCounts } from "../../src/report.ts";
+import type { Affected } from "../../src/planner/affected.ts";
+import type { Baseline, Bisection, CheckReport, Status, TaskCounts } from "../../src/report.ts";
 import { type RunningServer, type ServerOptions, startServer } from "../../src/server/index.ts";
 import type { ActingPort, BackfillPort, Readiness, RederivePort } from "../../src/server/port.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
@@ -133,6 +134,12 @@ export class FakeRederive implements RederivePort {
         return aBackfill(answer, id);
       },
       backfills: (options) => answer("backfills", [aStatus()], options),
+      check: (input) => answer("check", aCheckReport(null), input),
+      impact: (input) => answer("impact", anImpact(), input),
+      baselines: (of) => answer("baselines", [aBaseline()], of),
+      captureBaseline: (input) => answer("captureBaseline", aBaseline(), input),
+      approveBaseline: (input) => answer("approveBaseline", aBaseline(), input),
+      retireBaseline: (input) => answer("retireBaseline", aBaseline(), input),
       limits: () => answer("limits", [setting("revenue")]),
       setLimit: (name, limit, reason) => answer("setLimit", setting(name), name, limit, reason),
     };
@@ -157,6 +164,8 @@ function aBackfill(answer: Answer, id: string): BackfillPort {
     retry: (input) => answer("retry", aStatus(), input),
     status: () => answer("status", aStatus()),
     diff: (options) => answer("diff", { backfill: id, datasets: [] }, options),
+    bisect: (options) => answer("bisect", aBisection(id), options),
+    check: (input) => answer("check", aCheckReport(id), input),
     promote: (input) => answer("promote", merged, input),
     rollback: (input) => answer("rollback", { ...merged, state: "rolled_back" as const }, input),
   };
@@ -203,6 +212,79 @@ export function aPlan(): Plan {
     },
     { tasks: 10, prunable: 0, adopted: 0, datasets: [], warnings: [] },
   );
+}
+
+function aCheckReport(backfill: string | null): CheckReport {
+  const evidence = {
+    message: "1 × rows with another value",
+    rows: [{ currency: "GBP", cents: null }],
+    sql: "select 1",
+  };
+  const suspects = [{ input: "orders", dataset: "orders", partitions: "all", from: "live" as const }];
+  const failure = { dataset: "revenue", partition: "2001-01-31", name: "accepted(currency)", failures: 1 };
+  return {
+    backfill,
+    scope: backfill === null ? "live" : "candidates",
+    failed: true,
+    datasets: [
+      {
+        ...{ dataset: "revenue", checked: 3, upToDate: 28, failing: 1 },
+        failures: [{ ...failure, severity: "error", evidence: { ...evidence, suspects } }],
+      },
+    ],
+  };
+}
+
+function anImpact(): Affected {
+  const reached = { dataset: "revenue", reach: "direct" as const, through: ["orders"], criticality: 4, tasks: 1 };
+  return {
+    dataset: "orders",
+    partitions: ["all"],
+    downstream: [{ ...reached, partitions: ["all"] }],
+    exposures: [{ name: "board", criticality: "critical", reads: ["revenue"] }],
+  };
+}
+
+function aBaseline(): Baseline {
+  return {
+    ...{ name: "revenue", version: 2, dataset: "revenue", partitions: null, query: null, key: ["day"] },
+    ...{ tolerance: { cents: { relative: 0.01 } }, severity: "warn", rows: 31, contentHash: "7" },
+    provenance: { fingerprints: ["f"], backfills: ["bf_7k3m9x2q4d"], stamps: "d", server: "18.1" },
+    ...{ state: "captured", reason: "checked with finance", capturedBy: "ada" },
+    ...{ capturedAt: "2001-02-01T00:00:00.000Z", decidedBy: null, decidedAt: null },
+  };
+}
+
+function aBisection(backfill: string): Bisection {
+  const [before, after] = [
+    { day: "2001-01-31", cents: "1" },
+    { day: "2001-01-31", cents: "2" },
+  ];
+  const counts = { partition: "2001-01-31", added: 0, removed: 0, changed: 1, columns: { cents: 1 } };
+  const input = { input: "orders", dataset: "orders", from: "live" as const, partitions: "all", narrowedBy: [] };
+  return {
+    backfill,
+    datasets: [
+      {
+        ...{ dataset: "revenue", compared: 31, proven: 30, divergent: 1 },
+        partitions: [{ ...counts, redefined: false }],
+        rows: [
+          {
+            ...{
+              partition: "2001-01-31",
+              kind: "changed",
+              key: { day: "2001-01-31" },
+              columns: ["cents"],
+              before,
+              after,
+            },
+            causes: ["rows of orders are others than they were when this was computed"],
+            inputs: [{ ...input, differing: null, rows: [{ before: null, after: { id: "1", note: null } }] }],
+          },
+        ],
+      },
+    ],
+  };
 }
 
 export function aStatus(): Status {

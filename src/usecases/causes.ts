@@ -1,0 +1,46 @@
+/** Why a row differs, as sentences: what is known, and where nothing is, what is left. Pure. */
+import type { DatasetChange } from "../plan.ts";
+import type { BisectedInput } from "../report.ts";
+
+/** What is known of one live partition beside its rows. */
+export interface Standing {
+  /** The live content has another definition. */
+  readonly redefined: boolean;
+  /** How the plan says that the definition changed. */
+  readonly change: DatasetChange | undefined;
+  /** A backfill made what is live. */
+  readonly promoted: boolean;
+  /** The live rows are not those that were promoted. */
+  readonly edited: boolean;
+  /** Derived inputs that have been promoted since, with other content. */
+  readonly movedInputs: readonly string[];
+}
+
+export function causesOf(standing: Standing, inputs: readonly BisectedInput[]): string[] {
+  const { redefined, change, edited, movedInputs, promoted } = standing;
+  const differing = namesOf(inputs.filter((each) => (each.differing ?? 0) > 0));
+  const known = [
+    ...(redefined ? [`the definition changed${changeText(change)}`] : []),
+    ...differing.map((dataset) => `rows of ${dataset} differ`),
+    ...movedInputs
+      .filter((dataset) => !differing.includes(dataset))
+      .map((dataset) => `${dataset} was promoted with other rows since this was computed`),
+    ...(edited ? ["others wrote to this partition of the live table after it was promoted"] : []),
+  ];
+  if (known.length > 0) return known;
+  if (!promoted) return ["no backfill has promoted this partition before"];
+  const unkept = namesOf(inputs.filter(({ differing: count }) => count === null));
+  if (unkept.length === 0) return ["nothing that is known explains it; replay the partition"];
+  return [`rows of ${unkept.join(", ")} are others than they were when this was computed`];
+}
+
+function changeText(change: DatasetChange | undefined): string {
+  if (change === undefined || change.aspects.length === 0) return "";
+  const { added = [], dropped = [], changed = [] } = change.columns ?? {};
+  const columns = [...added, ...dropped, ...changed];
+  return ` (${change.aspects.join(", ")}${columns.length === 0 ? "" : `: ${columns.join(", ")}`})`;
+}
+
+function namesOf(inputs: readonly BisectedInput[]): string[] {
+  return [...new Set(inputs.map(({ dataset }) => dataset))];
+}
