@@ -170,6 +170,38 @@ export const edge = rederive.table(
   ],
 );
 
+/**
+ * One phase of a backfill that widens step by step. Tasks are ranked phase by phase, so that a phase begins at a rank, and
+ * from the first rank of a waiting phase on nothing is released. Only backfills whose plan has phases have rows.
+ */
+export const phase = rederive.table(
+  "phase",
+  {
+    backfill: text("backfill")
+      .notNull()
+      .references(() => backfill.id),
+    ordinal: integer("ordinal").notNull(),
+    name: text("name").notNull(),
+    firstRank: id("first_rank").notNull(),
+    tasks: integer("tasks").notNull(),
+    gate: text("gate").notNull(),
+    /** waiting, open (its tasks are released), judged (clean, and waits for approval) or passed. */
+    state: text("state").notNull(),
+    openedAt: at("opened_at"),
+    judgedAt: at("judged_at"),
+    passedAt: at("passed_at"),
+    /** Who let it pass: a person, or the planner where the gate is automatic. */
+    passedBy: text("passed_by"),
+    /** What differed at its gate, of all that was computed by then: [{ dataset, added, removed, changed, unchanged }]. */
+    found: jsonb("found"),
+  },
+  (table) => [
+    primaryKey({ columns: [table.backfill, table.ordinal] }),
+    check("phase_gate", sql`${table.gate} in ('automatic','approval')`),
+    check("phase_state", sql`${table.state} in ('waiting','open','judged','passed')`),
+  ],
+);
+
 /** What a task read, ran and wrote: the row that lineage is made of. One a task, written in its work transaction. */
 export const stamp = rederive.table(
   "stamp",
