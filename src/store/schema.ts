@@ -419,10 +419,13 @@ export const watch = rederive.table("watch", {
   startedAt: at("started_at").notNull(),
   /** Null while it is under way, or where its process died. */
   finishedAt: at("finished_at"),
-  /** Null where it could not be carried out; then `error` says why. */
+  /** Checks that fail on live content; null where the look could not be carried out, and then `error` says why. */
   failing: integer("failing"),
+  /** Partitions that were read. */
   checked: integer("checked"),
   error: text("error"),
+  /** What Postgres had counted of writes, and the rules: as long as it is the same there is nothing new to see. */
+  seen: text("seen"),
 });
 
 /** A process of the fleet. Its `lease_until` is the lease of every task that it runs. */

@@ -1,0 +1,1 @@
+ALTER TABLE "rederive"."watch" ADD COLUMN "seen" text;
