@@ -13,6 +13,7 @@ import { type Compared, differencesOf } from "../promotion/diff.ts";
 import type { BisectedRow, Bisection, DatasetBisection } from "../report.ts";
 import { decisionOf } from "../store/backfills.ts";
 import { redefinedPartitions } from "../store/divergence.ts";
+import { unchangedPartitions } from "../store/live.ts";
 import { withSpan } from "../telemetry/spans.ts";
 import type { Tx } from "../tx.ts";
 import {
@@ -59,7 +60,8 @@ async function bisectAll(context: Context, id: string, { rows = 5 }: BisectOptio
         const divergence = await divergenceOf(tx, id, run, await loadTarget(tx, merged), changes);
         divergences.set(run.derived.name, divergence);
       }
-      const scene = { tx, catalog: context.catalog, plan, divergences };
+      const unchanged = await unchangedPartitions(tx, id);
+      const scene = { tx, catalog: context.catalog, plan, unchanged, divergences };
       const datasets: DatasetBisection[] = [];
       for (const divergence of divergences.values()) {
         const chosen = await rowsToTrace(tx, divergence, Math.min(Math.max(1, rows), mostRows));

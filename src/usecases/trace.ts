@@ -34,6 +34,8 @@ export interface Scene {
   readonly tx: Tx;
   readonly catalog: Catalog;
   readonly plan: RunPlan;
+  /** Partitions that came out as they were, by dataset: their rows are read live. */
+  readonly unchanged: ReadonlyMap<string, Ranges>;
   readonly divergences: ReadonlyMap<string, Divergence>;
 }
 
@@ -73,7 +75,7 @@ async function traceRow(
 ): Promise<BisectedRow> {
   const { derived, key } = divergence.target;
   const inputs: BisectedInput[] = [];
-  for (const binding of bindingsOf(scene.plan, divergence.run, row.partition)) {
+  for (const binding of bindingsOf(scene.plan, divergence.run, row.partition, scene.unchanged)) {
     const { dataset } = binding.input;
     const recomputed = scene.divergences.get(dataset.name);
     const trace = {
