@@ -26,6 +26,7 @@ import {
   type NewToken,
   revokeToken,
 } from "./governance/tokens.ts";
+import type { Lineage } from "./lineage/graph.ts";
 import type { Plan } from "./plan.ts";
 import type { Affected } from "./planner/affected.ts";
 import { lockedHashes, parseLock, requireLock } from "./planner/lock.ts";
@@ -53,6 +54,7 @@ import { doctor } from "./usecases/doctor.ts";
 import { fleetSample } from "./usecases/fleet.ts";
 import { type ImpactInput, impact } from "./usecases/impact.ts";
 import { type LimitInput, limits, setLimit } from "./usecases/limit.ts";
+import { type LineageInput, lineage } from "./usecases/lineage.ts";
 import { openBackfill, type PlanInput, plan, preview } from "./usecases/plan.ts";
 import { type PartReadiness, readiness } from "./usecases/readiness.ts";
 import { list } from "./usecases/status.ts";
@@ -255,6 +257,12 @@ export class Acting {
   async impact(input: ImpactInput): Promise<Affected> {
     authorize(this.#context.actor, "plan.preview");
     return impact(this.#context, input);
+  }
+
+  /** What a dataset or a partition of it was computed from, and what was computed from it; now or as of an instant. */
+  async lineage(input: LineageInput): Promise<Lineage> {
+    authorize(this.#context.actor, "lineage.read");
+    return lineage(this.#context, input);
   }
 
   /** A stored backfill. Throws `not_found`. */

@@ -14,6 +14,7 @@ import { addGraph } from "./graph.ts";
 import { addImpact } from "./impact.ts";
 import { addInit } from "./init.ts";
 import { addLimit } from "./limit.ts";
+import { addLineage } from "./lineage.ts";
 import { addMigrate } from "./migrate.ts";
 import { outliveReaders } from "./output.ts";
 import { addPlan } from "./plan.ts";
@@ -45,6 +46,7 @@ function createProgram(): Command {
     addDoctor,
     addGraph,
     addImpact,
+    addLineage,
     addPlan,
     addExplain,
     addPreflight,

@@ -7,6 +7,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import type { Ranges } from "../catalog/ranges.ts";
 import type { Environment } from "../config.ts";
 import type { Actor } from "../governance/roles.ts";
+import type { Lineage } from "../lineage/graph.ts";
 import type { Plan } from "../plan.ts";
 import type { Affected } from "../planner/affected.ts";
 import type { Baseline, Bisection, CheckReport, Diff, LimitSetting, MergeReport, Status } from "../report.ts";
@@ -39,6 +40,7 @@ export interface ActingPort {
   backfills(options?: { limit?: number; state?: BackfillState }): Promise<readonly Status[]>;
   check(input?: CheckWish): Promise<CheckReport>;
   impact(input: ImpactWish): Promise<Affected>;
+  lineage(input: LineageWish): Promise<Lineage>;
   baselines(of?: { name?: string }): Promise<readonly Baseline[]>;
   captureBaseline(input: BaselineWish): Promise<Baseline>;
   approveBaseline(input: BaselineDecision): Promise<Baseline>;

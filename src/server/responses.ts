@@ -31,7 +31,7 @@ const taskState = z.enum(Object.keys(taskTransitions) as [TaskState, ...TaskStat
 export const severity = z.enum(["error", "warn"]);
 export const textRow = z.record(z.string(), z.string().nullable());
 const range: z.ZodType<Range> = z.tuple([z.int(), z.int()]);
-const ranges = z.array(range).describe("Half-open ranges of partition ordinals");
+export const ranges = z.array(range).describe("Half-open ranges of partition ordinals");
 
 const taskCounts: z.ZodType<TaskCounts> = z.record(taskState, count).register(components, { id: "TaskCounts" });
 

@@ -3,6 +3,7 @@
  * a route that is not here does not exist, and one that is here is checked, documented and tested.
  */
 import { graphOf } from "./graph.ts";
+import { lineageRoutes } from "./lineage-routes.ts";
 import { openApiOf } from "./openapi.ts";
 import { proofRoutes } from "./proof-routes.ts";
 import * as accept from "./requests.ts";
@@ -162,6 +163,7 @@ export const routes: readonly Route[] = [
     run: async (call) => (await backfillOf(call)).diff({ samples: 0, ...call.query }),
   }),
   ...proofRoutes,
+  ...lineageRoutes,
   route({
     ...nothing,
     operation: "listLimits",

@@ -8,6 +8,7 @@ import { check } from "../../src/catalog/check.ts";
 import { derived, exposure, source } from "../../src/catalog/dataset.ts";
 import { whole } from "../../src/catalog/scheme.ts";
 import { RederiveError } from "../../src/errors.ts";
+import type { Lineage } from "../../src/lineage/graph.ts";
 import { type Actor, type Role, roles } from "../../src/governance/roles.ts";
 import { authenticate, createToken } from "../../src/governance/tokens.ts";
 import { makePlan, type Plan } from "../../src/plan.ts";
@@ -136,6 +137,7 @@ export class FakeRederive implements RederivePort {
       backfills: (options) => answer("backfills", [aStatus()], options),
       check: (input) => answer("check", aCheckReport(null), input),
       impact: (input) => answer("impact", anImpact(), input),
+      lineage: (input) => answer("lineage", aLineage(), input),
       baselines: (of) => answer("baselines", [aBaseline()], of),
       captureBaseline: (input) => answer("captureBaseline", aBaseline(), input),
       approveBaseline: (input) => answer("approveBaseline", aBaseline(), input),
@@ -241,6 +243,27 @@ function anImpact(): Affected {
     dataset: "orders",
     partitions: ["all"],
     downstream: [{ ...reached, partitions: ["all"] }],
+    exposures: [{ name: "board", criticality: "critical", reads: ["revenue"] }],
+  };
+}
+
+function aLineage(): Lineage {
+  const computed = {
+    ...{ backfill: "bf_7k3m9x2q4d", version: 2, fingerprint: "f", definition: "d", planHash: "p", rows: 31 },
+    ...{ requestedBy: "ada", requestedBecause: "refunds were ignored", outputHash: "7", hashAlgorithm: "rows-1" },
+    ...{ computedAt: "2001-02-01T00:00:00.000000Z", workers: ["w1"], traceIds: [], confirmedBy: null },
+    ...{ promotedAt: null, promotedBy: null, promotedBecause: null, live: "none" as const },
+  };
+  return {
+    ...{ dataset: "revenue", partition: null, asOf: null, direction: "both", roots: ["revenue@bf_7k3m9x2q4d"] },
+    nodes: [
+      { id: "orders", dataset: "orders", kind: "source", partitions: "all", ranges: null, computed: null },
+      {
+        ...{ id: "revenue@bf_7k3m9x2q4d", dataset: "revenue", kind: "derived", partitions: "all", ranges: [[0, 1]] },
+        computed,
+      },
+    ],
+    edges: [{ from: "orders", to: "revenue@bf_7k3m9x2q4d", input: "orders", read: "live", partitions: "all" }],
     exposures: [{ name: "board", criticality: "critical", reads: ["revenue"] }],
   };
 }

@@ -1,0 +1,42 @@
+/** `rederive lineage`: what a dataset was computed from and what was computed from it, by the stamps. */
+import type { Command } from "commander";
+import { RederiveError } from "../errors.ts";
+import { lineageText } from "../lineage/graph.ts";
+import { wholeNumber } from "./numbers.ts";
+import { type CommonOptions, withRederive } from "./open.ts";
+
+interface LineageOptions extends CommonOptions {
+  readonly partition?: string;
+  readonly up?: boolean;
+  readonly down?: boolean;
+  readonly depth?: number;
+  readonly asOf?: string;
+}
+
+export function addLineage(program: Command): void {
+  program
+    .command("lineage")
+    .description("show what a dataset was computed from, and what was computed from it")
+    .argument("<dataset>", "a source or a derived dataset")
+    .option("--partition <label>", "one partition; all that are live where left out")
+    .option("--up", "only what it was computed from")
+    .option("--down", "only what was computed from it")
+    .option("--depth <steps>", "steps away from it, at most", wholeNumber(1, 1_000))
+    .option("--as-of <time>", "what was live then, an ISO 8601 date or instant")
+    .action(async (dataset: string, _options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<LineageOptions>();
+      const { partition, depth, asOf } = options;
+      const input = { dataset, partition, depth, asOf, direction: directionOf(options) };
+      await withRederive(options, async ({ acting, output }) => {
+        const found = await acting.lineage(input);
+        output.data(found);
+        for (const line of lineageText(found)) output.text(line);
+      });
+    });
+}
+
+function directionOf({ up, down }: LineageOptions): "up" | "down" | "both" {
+  if (up && down) throw new RederiveError("usage", "give --up or --down; both is what you get without them");
+  if (up) return "up";
+  return down ? "down" : "both";
+}

@@ -1,0 +1,12 @@
+/** What the API accepts about lineage. */
+import { z } from "zod";
+import { bound, datasetName, label, wholeNumber } from "./requests.ts";
+
+export const lineagePath = z.strictObject({ dataset: datasetName });
+
+export const lineageQuery = z.strictObject({
+  partition: z.exactOptional(label.describe("Label of one partition; default all that are live")),
+  direction: z.exactOptional(z.enum(["up", "down", "both"]).describe("Default both")),
+  depth: z.exactOptional(wholeNumber("Steps away from the dataset at most; default all", 1_000)),
+  asOf: z.exactOptional(bound.describe("What was live then: an ISO 8601 date or instant; default now")),
+});

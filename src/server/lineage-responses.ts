@@ -1,0 +1,60 @@
+/** What the API answers about lineage. */
+import { z } from "zod";
+import type { Computed, Lineage, LineageEdge, LineageNode } from "../lineage/graph.ts";
+import { components } from "./requests.ts";
+import { count, instant, ranges } from "./responses.ts";
+
+const computed: z.ZodType<Computed> = z.object({
+  backfill: z.string(),
+  version: z.int().nullable().describe("Version of the transform"),
+  fingerprint: z.string().describe("Of what was run, as Postgres analysed it"),
+  definition: z.string().describe("Hash of the definition as written"),
+  planHash: z.string(),
+  requestedBy: z.string(),
+  requestedBecause: z.string(),
+  rows: count,
+  outputHash: z.string().describe("Content hash of one partition, or a digest of those of several"),
+  hashAlgorithm: z.string(),
+  computedAt: instant,
+  workers: z.array(z.string()),
+  traceIds: z.array(z.string()),
+  promotedAt: instant.nullable(),
+  promotedBy: z.string().nullable(),
+  promotedBecause: z.string().nullable(),
+  confirmedBy: z.string().nullable().describe("A later backfill that proved it equal to what it would have computed"),
+  live: z.enum(["all", "some", "none"]).describe("Whether it is live now"),
+});
+
+const node: z.ZodType<LineageNode> = z
+  .object({
+    id: z.string().describe("The dataset, and behind an @ the backfill that computed it"),
+    dataset: z.string(),
+    kind: z.enum(["source", "derived"]),
+    partitions: z.string().describe("Labels"),
+    ranges: ranges.nullable().describe("Half-open ranges of partition ordinals; null where everything was read"),
+    computed: computed.nullable().describe("Null for a source, and for rows that no backfill made"),
+  })
+  .register(components, { id: "LineageNode" });
+
+const edge: z.ZodType<LineageEdge> = z
+  .object({
+    from: z.string().describe("The content that was read"),
+    to: z.string().describe("The content that was computed from it"),
+    input: z.string(),
+    read: z.enum(["candidate", "live"]),
+    partitions: z.string().describe("Labels of what was read"),
+  })
+  .register(components, { id: "LineageEdge" });
+
+export const lineage: z.ZodType<Lineage> = z
+  .object({
+    dataset: z.string(),
+    partition: z.string().nullable(),
+    asOf: instant.nullable(),
+    direction: z.enum(["up", "down", "both"]),
+    roots: z.array(z.string()).describe("Ids of the nodes that were asked for"),
+    nodes: z.array(node),
+    edges: z.array(edge),
+    exposures: z.array(z.object({ name: z.string(), criticality: z.string(), reads: z.array(z.string()) })),
+  })
+  .register(components, { id: "Lineage" });

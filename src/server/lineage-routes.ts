@@ -1,0 +1,20 @@
+/** Routes about lineage: what was computed from what. */
+import * as accept from "./lineage-requests.ts";
+import * as answer from "./lineage-responses.ts";
+import { noFields } from "./requests.ts";
+import { type Route, route } from "./route.ts";
+
+export const lineageRoutes: readonly Route[] = [
+  route({
+    operation: "getLineage",
+    method: "get",
+    at: "/lineage/:dataset",
+    useCase: "lineage.read",
+    summary: "What a dataset or one of its partitions was computed from, and what was computed from it",
+    path: accept.lineagePath,
+    query: accept.lineageQuery,
+    body: noFields,
+    answer: answer.lineage,
+    run: ({ rederive, actor, path, query }) => rederive.as(actor).lineage({ ...path, ...query }),
+  }),
+];
