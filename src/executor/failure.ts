@@ -3,6 +3,7 @@
  * replaced changes nothing. Being stopped counts for nothing, an error counts as an attempt.
  */
 import { isRederiveError } from "../errors.ts";
+import { appendAudit } from "../store/audit.ts";
 import { moveBackfill } from "../store/backfills.ts";
 import { failTask, giveBackTask, taskState } from "../store/claims.ts";
 import { classify, type Failure, triesOf } from "./classify.ts";
@@ -76,7 +77,10 @@ async function clean({ session, lane, signal }: Shared): Promise<void> {
 async function holdExhausted(backfill: string, context: TaskContext, failure: Failure): Promise<TaskOutcome> {
   const reason = `resource_exhausted: ${failure.message}; make room in Postgres, then resume`;
   try {
-    await moveBackfill(context.database, { id: backfill, to: "held", reason, from: ["running"] });
+    await context.database.transaction(async (tx) => {
+      const held = await moveBackfill(tx, { id: backfill, to: "held", reason, from: ["running"] });
+      if (held) await appendAudit(tx, { actor: "worker", act: "resource_exhausted", backfill, reason });
+    });
   } catch {
     return later("unavailable");
   }

@@ -34,6 +34,10 @@ export interface PlannerOptions {
   readonly holder: string;
   /** Checks of whole datasets; moves the backfill to verified or held. Called again until it has, so idempotent. */
   readonly verify: (backfill: string) => Promise<void>;
+  /** Chains the audit trail as far as it is committed. Default: somebody else does. */
+  readonly chain?: () => Promise<void>;
+  /** Between two times that the audit trail is chained. Default 1,000. */
+  readonly chainMs?: number;
   /** How long a silent leader stays the leader. Default 10,000. */
   readonly leadMs?: number;
   /** Default 250. */
@@ -161,6 +165,7 @@ export class PlannerLoop {
       undefined,
       async () => void (await tendCandidates(database)),
     );
+    await this.#every("audit", this.#options.chainMs ?? 1_000, undefined, async () => this.#options.chain?.());
     if (backfills.length === 0) return { ...counts, ...(await this.#recover()) };
     const swept = await this.#sweep(backfills);
     const blocked = new Map(backfills.map((backfill) => [backfill.id, this.#blockedIn(backfill)] as const));

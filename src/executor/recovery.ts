@@ -6,8 +6,10 @@
  * meanwhile keeps it. Its job is still active under the dead worker's lock and would come back after the lease; a
  * second job with an id of its own is delivered at once, and the first one ends at the claim as settled.
  */
+import { appendAudit } from "../store/audit.ts";
 import { terminateBackend } from "../store/claims.ts";
 import { type LostTask, lostTasks, returnLost } from "../store/release.ts";
+import type { Tx } from "../tx.ts";
 import type { Delivery } from "./deliver.ts";
 import { jobIdOf, taskNode } from "./queues.ts";
 
@@ -63,13 +65,26 @@ export class Recovery {
   async #bringBack(task: LostTask): Promise<"ready" | "quarantined" | undefined> {
     const { database } = this.#delivery;
     if (task.alive && !(await this.#endBackend(task))) return undefined;
-    const state = await returnLost(database, {
-      id: task.id,
-      epoch: task.epoch,
-      loss: !task.restarted,
-      maxLosses: this.#options.maxLosses,
-    });
+    const state = await database.transaction((tx) => this.#returnLost(tx, task));
     if (state === "ready") await this.#deliverAgain(task);
+    return state;
+  }
+
+  async #returnLost(tx: Tx, task: LostTask): Promise<"ready" | "quarantined" | undefined> {
+    const { id, epoch, backfill, dataset } = task;
+    const { maxLosses } = this.#options;
+    const state = await returnLost(tx, { id, epoch, loss: !task.restarted, maxLosses });
+    if (state === "quarantined") {
+      const reason = `its worker was lost ${maxLosses} times`;
+      await appendAudit(tx, {
+        actor: "planner",
+        act: "quarantine",
+        backfill,
+        dataset,
+        reason,
+        details: { task: id, epoch },
+      });
+    }
     return state;
   }
 

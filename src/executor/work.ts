@@ -10,6 +10,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { labelOf } from "../catalog/label.ts";
 import { RederiveError } from "../errors.ts";
+import { appendAudit } from "../store/audit.ts";
 import { clearCheckResults, holdDataset, insertCheckResults } from "../store/checks.ts";
 import {
   type Finished,
@@ -153,7 +154,12 @@ async function recordVerdict({ session }: Attempt, { ref, spec }: Part, measured
   if (outcomes.length > 0) await insertCheckResults(session, { ...checked, results: outcomes });
   if (hold === null) return false;
   const reason = `${labelOf(spec.derived.partitions, spec.ordinal)}: ${hold}`;
-  await holdDataset(session, { backfill: ref.backfill, dataset: ref.dataset, reason });
+  const held = await holdDataset(session, { backfill: ref.backfill, dataset: ref.dataset, reason });
+  // One entry a hold: further partitions that fail meanwhile are evidence, and decide nothing.
+  if (held) {
+    const { backfill, dataset, task } = ref;
+    await appendAudit(session, { actor: "worker", act: "hold", backfill, dataset, reason, details: { task } });
+  }
   return true;
 }
 

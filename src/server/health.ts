@@ -17,10 +17,12 @@ export function readyz(rederive: RederivePort, log: Logger): RequestHandler {
   return async (_request, response) => {
     const parts = await probe(rederive, log);
     const ready = parts.length > 0 && parts.every((part) => part.ok);
+    const audit = parts.find((part) => part.audit !== undefined)?.audit;
     response.setHeader("Cache-Control", "no-store");
     response.status(ready ? 200 : 503).json({
       ready,
       parts: Object.fromEntries(parts.map((part) => [part.part, part.ok ? "ok" : "failed"])),
+      ...(audit && { audit }),
     });
   };
 }

@@ -12,6 +12,22 @@ export interface AuditEntry {
   readonly details?: Readonly<Record<string, unknown>> | undefined;
 }
 
+/** An entry as it is stored. */
+export interface AuditRecord {
+  readonly id: string;
+  /** ISO instant in UTC with microseconds. */
+  readonly at: string;
+  readonly actor: string;
+  readonly act: string;
+  readonly backfill: string | null;
+  readonly dataset: string | null;
+  readonly reason: string | null;
+  readonly planHash: string | null;
+  /** The text of a JSON object, exactly as Postgres writes it: numbers of any size keep their digits. */
+  readonly details: string;
+}
+
+/** One statement that waits for nobody; the entry is chained later (see governance/sequencer.ts). */
 export async function appendAudit(tx: Tx, entry: AuditEntry): Promise<void> {
   await tx.query(
     `insert into rederive.audit (actor, act, backfill, dataset, reason, plan_hash, details)

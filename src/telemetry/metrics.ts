@@ -18,6 +18,8 @@ export interface FleetSample {
   readonly tasks: Readonly<Record<string, number>>;
   /** Jobs by queue, then by state. */
   readonly queues: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** Entries of the audit trail that are not chained yet, and the age of the oldest one. */
+  readonly audit?: { readonly unchained: number; readonly oldestSeconds: number };
 }
 
 export type TaskOutcome =
@@ -63,8 +65,8 @@ export function recordPromotion(
 }
 
 /**
- * Feeds the gauges `rederive.task.states` and `rederive.queue.depth` from `read`, which runs at each collection. A
- * failing read leaves the gauges as they were. Returns a function that ends the observation.
+ * Feeds the gauges `rederive.task.states`, `rederive.queue.depth` and those of the audit trail from `read`, which runs at
+ * each collection. A failing read leaves the gauges as they were. Returns a function that ends the observation.
  */
 export function observeFleet(read: () => Promise<FleetSample>): () => void {
   const meter = metrics.getMeter("rederive");
@@ -76,6 +78,15 @@ export function observeFleet(read: () => Promise<FleetSample>): () => void {
     description: "Jobs in each queue, by state",
     unit: "{job}",
   });
+  const unchained = meter.createObservableGauge("rederive.audit.unchained", {
+    description: "Entries of the audit trail that are not chained yet",
+    unit: "{entry}",
+  });
+  const lag = meter.createObservableGauge("rederive.audit.lag", {
+    description: "Age of the oldest entry of the audit trail that is not chained yet",
+    unit: "s",
+  });
+  const gauges = [states, depth, unchained, lag];
   const observe: Parameters<typeof meter.addBatchObservableCallback>[0] = async (result) => {
     const sample = await read().catch(() => undefined);
     if (sample === undefined) return;
@@ -83,9 +94,12 @@ export function observeFleet(read: () => Promise<FleetSample>): () => void {
     for (const [queue, counts] of Object.entries(sample.queues)) {
       for (const [state, count] of Object.entries(counts)) result.observe(depth, count, { queue, state });
     }
+    if (sample.audit === undefined) return;
+    result.observe(unchained, sample.audit.unchained);
+    result.observe(lag, sample.audit.oldestSeconds);
   };
-  meter.addBatchObservableCallback(observe, [states, depth]);
-  return () => meter.removeBatchObservableCallback(observe, [states, depth]);
+  meter.addBatchObservableCallback(observe, gauges);
+  return () => meter.removeBatchObservableCallback(observe, gauges);
 }
 
 function instruments(): Instruments {

@@ -4,7 +4,7 @@
  */
 import { RederiveError } from "../errors.ts";
 import { appendAudit } from "../store/audit.ts";
-import { type BackfillRow, moveBackfill, releaseHolds } from "../store/backfills.ts";
+import { type BackfillRow, moveBackfill, readDatasets, releaseHolds } from "../store/backfills.ts";
 import { endReservations } from "../store/reservations.ts";
 import { cancelTasks, retryTasks } from "../store/tasks.ts";
 import type { Tx } from "../tx.ts";
@@ -38,14 +38,24 @@ export async function pause(context: Context, id: string, input: Reasoned): Prom
 /** Goes on after a pause, or accepts what a hold showed. */
 export async function resume(context: Context, id: string, input: Reasoned): Promise<void> {
   await act(context, id, "resume", input.reason, async (tx, row) => {
+    const overruled = await standingReasons(tx, row);
     const released = await releaseHolds(tx, id, true);
     const moved = await moveBackfill(tx, { id, to: "running", reason: null, from: ["paused", "held"] });
     // A hold on one dataset does not stop the others: then there is no state to change, only the hold to release.
     if (!moved && !(row.state === "running" && released.length > 0)) {
       throw wrongState(row, "resume", "only a paused or held backfill can be resumed");
     }
-    return { released };
+    return { released, overruled };
   });
+}
+
+/** Why the backfill stands still: what a person who resumes it decides to go on in spite of. */
+async function standingReasons(tx: Tx, { id, stateReason }: BackfillRow): Promise<string[]> {
+  const datasets = await readDatasets(tx, id);
+  const holds = datasets.flatMap(({ dataset, held, holdReason }) =>
+    held ? [`${dataset}: ${holdReason ?? "held"}`] : [],
+  );
+  return holds.length > 0 || stateReason === null ? holds : [stateReason];
 }
 
 /** Gives it up. What is live stays as it is. */

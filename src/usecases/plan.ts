@@ -22,6 +22,7 @@ import { forecastOf } from "../planner/forecast.ts";
 import type { EarlierRun, Fingerprints } from "../planner/input.ts";
 import { basisPartitions, completePlan, type Draft, draftPlan } from "../planner/planner.ts";
 import { refuseStopped } from "../planner/preflight.ts";
+import { stepsReport } from "../planner/report.ts";
 import { suspectReads } from "../planner/suspects.ts";
 import { appendAudit } from "../store/audit.ts";
 import { decisionOf, insertBackfill } from "../store/backfills.ts";
@@ -40,8 +41,8 @@ import { hashAlgorithm } from "../warehouse/digest.ts";
 import { extentOf, partitionIndexWarning } from "../warehouse/extent.ts";
 import { dataShapeOf, fingerprintOf, readsOfInputs } from "../warehouse/fingerprint.ts";
 import { pins } from "../warehouse/session.ts";
-import { type Context, requireBackfill } from "./context.ts";
 import type { Shapes } from "./compatibility.ts";
+import { type Context, requireBackfill } from "./context.ts";
 import { type PartitionChoice, rangesOfChoice } from "./partitions.ts";
 import { preflightOf, requireCompatible } from "./preflight.ts";
 import { type SampleInput, samplePlan } from "./sample.ts";
@@ -106,11 +107,28 @@ export async function plan(context: Context, input: PlanInput): Promise<{ id: st
         backfill: id,
         reason: input.reason,
         planHash: plan.hash,
-        details: { request, tasks: plan.forecast.tasks, sampled: plan.forecast.sample?.tasks ?? 0 },
+        details: {
+          request,
+          steps: decidedSteps(context.catalog, plan),
+          tasks: plan.forecast.tasks,
+          sampled: plan.forecast.sample?.tasks ?? 0,
+        },
       });
     });
     return { id, plan };
   });
+}
+
+/** Why each dataset is recomputed or not, and where, for the audit trail; scattered partitions are in the plan itself. */
+function decidedSteps(catalog: Catalog, plan: Plan) {
+  const { steps } = stepsReport(catalog, plan, { backfill: null, state: "planned" });
+  return steps.map(({ dataset, action, reason, partitions }) => ({
+    dataset,
+    action,
+    reason,
+    partitions: partitions.slice(0, 20),
+    ranges: partitions.length,
+  }));
 }
 
 /** The same decision, with a forecast that a part of it was computed for. */

@@ -244,6 +244,16 @@ describe("the claim", () => {
         error: { code: "worker_lost" },
       });
       expect(await fixture.run(poison)).toMatchObject({ kind: "failed", code: "worker_lost" });
+      const told = await fixture.database.query("select actor, act, backfill, dataset, details from rederive.audit");
+      expect(told).toEqual([
+        {
+          actor: "worker",
+          act: "quarantine",
+          backfill: poison.backfill,
+          dataset: "daily_sales",
+          details: { task: poison.task, epoch: expect.any(Number) },
+        },
+      ]);
     });
   });
 

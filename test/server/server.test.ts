@@ -28,13 +28,13 @@ describe("health", () => {
       { ready: true, parts: { postgres: "ok", migrations: "ok", redis: "ok" } },
     ]);
     harness.rederive.parts = [
-      { part: "postgres", ok: true },
+      { part: "postgres", ok: true, audit: { unchained: 2, oldestSeconds: 0.5 } },
       { part: "migrations", ok: false },
     ];
     const unready = await harness.request("/readyz", { role: "nobody" });
     expect([unready.status, await unready.json()]).toEqual([
       503,
-      { ready: false, parts: { postgres: "ok", migrations: "failed" } },
+      { ready: false, parts: { postgres: "ok", migrations: "failed" }, audit: { unchained: 2, oldestSeconds: 0.5 } },
     ]);
     expect((await harness.request("/healthz", { method: "POST", role: "nobody" })).status).toBe(405);
     expect((await harness.request("/healthz/below", { role: "nobody" })).status).toBe(404);
