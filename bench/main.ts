@@ -31,6 +31,7 @@ import {
   bullmqEmpty,
   bullmqLedgerLoop,
   bullmqLoop,
+  type Course,
   copyPipe,
   type Grain,
   naiveMap,
@@ -123,16 +124,13 @@ function redisOf({ redisUrl }: Servers): Redis {
 /** The aggregate: one upsert a partition, bare, through BullMQ, through BullMQ with a ledger, and by rederive. */
 async function revenue(bench: Bench, grain: Grain, slices: readonly Slice[]): Promise<Expectation[]> {
   const { sql, redis } = bench;
+  const course: Course = { sql, redis, grain, slices, lanes };
   const table = grain === "day" ? "daily_revenue" : "hourly_revenue";
   const empty = async (): Promise<void> => void (await sql.unsafe(`truncate ${table}, ledger`));
   const timings = await contest(bench, `${slices.length} ${grain} partitions, aggregate`, [
-    { name: "bare SQL", prepare: empty, run: () => bareLoop(sql, grain, slices, lanes) },
-    { name: "hand-rolled BullMQ", prepare: empty, run: () => bullmqLoop(sql, redis, grain, slices, lanes) },
-    {
-      name: "hand-rolled BullMQ, ledger",
-      prepare: empty,
-      run: () => bullmqLedgerLoop(sql, redis, grain, slices, lanes),
-    },
+    { name: "bare SQL", prepare: empty, run: () => bareLoop(course) },
+    { name: "hand-rolled BullMQ", prepare: empty, run: () => bullmqLoop(course) },
+    { name: "hand-rolled BullMQ, ledger", prepare: empty, run: () => bullmqLedgerLoop(course) },
     ...ours(bench, (product) => product.backfill(grain === "day" ? revenueByDay : revenueByHour)),
   ]);
   const { bullmq, ledger } = knownRivals[grain];

@@ -21,34 +21,31 @@ export interface Redis {
   readonly port: number;
 }
 
+/** What every rival is given: the same slices, and as many of them at a time. */
+export interface Course {
+  readonly sql: Sql;
+  readonly redis: Redis;
+  readonly grain: Grain;
+  readonly slices: readonly Slice[];
+  readonly lanes: number;
+}
+
 /** Bare SQL: a loop per lane over the slices, one upsert each. */
-export async function bareLoop(sql: Sql, grain: Grain, slices: readonly Slice[], lanes: number): Promise<void> {
+export async function bareLoop({ sql, grain, slices, lanes }: Course): Promise<void> {
   await inLanes(slices, lanes, async (slice) => {
     await upsertRevenue(sql, grain, slice);
   });
 }
 
 /** The same inside BullMQ: slices added in bulk, one worker with `lanes` jobs at a time. */
-export async function bullmqLoop(
-  sql: Sql,
-  redis: Redis,
-  grain: Grain,
-  slices: readonly Slice[],
-  lanes: number,
-): Promise<void> {
+export async function bullmqLoop({ sql, redis, grain, slices, lanes }: Course): Promise<void> {
   await throughBullmq<Slice>(redis, slices, lanes, async ({ data }) => {
     await upsertRevenue(sql, grain, data);
   });
 }
 
 /** And with a ledger: the slice's row is set to running and to done in the transaction that does the work. */
-export async function bullmqLedgerLoop(
-  sql: Sql,
-  redis: Redis,
-  grain: Grain,
-  slices: readonly Slice[],
-  lanes: number,
-): Promise<void> {
+export async function bullmqLedgerLoop({ sql, redis, grain, slices, lanes }: Course): Promise<void> {
   await sql`insert into ledger (id, state) select i, 'ready' from generate_series(0, ${slices.length - 1}::integer) i`;
   const jobs = slices.map((slice, id) => ({ ...slice, id }));
   await throughBullmq<Slice & { id: number }>(redis, jobs, lanes, async ({ data }) => {

@@ -6,8 +6,7 @@
  */
 import type { Ranges } from "./catalog/ranges.ts";
 import { hashOf } from "./hash.ts";
-import type { Preflight } from "./report.ts";
-import type { DeadlineForecast, Sample } from "./report.ts";
+import type { DeadlineForecast, Preflight, Sample } from "./report.ts";
 
 /** How far a backfill may reach; what differs beyond it holds the backfill. Nothing is said by what is left out. */
 export interface Expectation {

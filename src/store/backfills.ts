@@ -21,16 +21,10 @@ export interface BackfillRow {
   readonly finishedAt: string | null;
 }
 
-export interface NewBackfill {
-  readonly id: string;
-  readonly planHash: string;
-  readonly decision: string;
-  readonly forecast: Forecast;
-  readonly reason: string;
-  readonly environment: string;
-  readonly requestedBy: string;
-  readonly traceparent: string | undefined;
-}
+export type NewBackfill = Pick<
+  BackfillRow,
+  "id" | "planHash" | "decision" | "forecast" | "reason" | "environment" | "requestedBy"
+> & { readonly traceparent: string | undefined };
 
 export interface BackfillDataset {
   readonly dataset: string;

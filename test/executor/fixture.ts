@@ -27,8 +27,8 @@ import { insertTasks } from "../../src/store/tasks.ts";
 import type { Database } from "../../src/tx.ts";
 import { candidateNames, createCandidate } from "../../src/warehouse/candidate.ts";
 import { liveColumns, ownedOf } from "../../src/warehouse/columns.ts";
-import { hashAlgorithm } from "../../src/warehouse/digest.ts";
 import { pins } from "../../src/warehouse/session.ts";
+import { aDecision } from "../support/decision.ts";
 import { withDatabase } from "../support/postgres.ts";
 
 export const sales = pgTable("sales", {
@@ -311,26 +311,7 @@ function stepOf(catalog: Catalog, dataset: string, partitions: Ranges, definitio
 }
 
 function decisionOf(steps: readonly RecomputeStep[]): Decision {
-  return {
-    format: 2,
-    request: { kind: "datasets", datasets: steps.map((step) => step.dataset) },
-    requestReason: "test",
-    environment: "test",
-    pins,
-    basis: "none",
-    changes: [],
-    steps,
-    unchanged: [],
-    retired: [],
-    validation: [],
-    guarantees: {
-      sources: "one snapshot a task",
-      promotion: "one transaction",
-      liveTables: "untouched before promotion",
-      rollback: "until finalized",
-      hashAlgorithm,
-    },
-  };
+  return aDecision({ request: { kind: "datasets", datasets: steps.map((step) => step.dataset) }, pins, steps });
 }
 
 function edgesOf(catalog: Catalog, tasks: readonly { dataset: string; partition: number; rank: number }[]) {

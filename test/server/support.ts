@@ -18,6 +18,7 @@ import { type RunningServer, type ServerOptions, startServer } from "../../src/s
 import type { ActingPort, BackfillPort, Readiness, RederivePort } from "../../src/server/port.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
 import type { Database } from "../../src/tx.ts";
+import { aDecision } from "../support/decision.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 
 export interface Harness {
@@ -192,26 +193,14 @@ export function aPlan(): Plan {
     adopted: [],
   };
   return makePlan(
-    {
-      format: 2,
+    aDecision({
       request: { kind: "datasets", datasets: ["revenue"], window: { from: "2001-01-01", to: "2001-02-01" } },
       requestReason: "refunds were ignored",
       environment: "production",
       pins: { TimeZone: "UTC" },
       basis: "b".repeat(64),
-      changes: [],
       steps: [step],
-      unchanged: [],
-      retired: [],
-      validation: [],
-      guarantees: {
-        sources: "one snapshot a task",
-        promotion: "one transaction",
-        liveTables: "untouched before promotion",
-        rollback: "until finalized",
-        hashAlgorithm: "test",
-      },
-    },
+    }),
     { tasks: 10, prunable: 0, adopted: 0, datasets: [], warnings: [] },
   );
 }
