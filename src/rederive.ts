@@ -26,6 +26,7 @@ import {
   type NewToken,
   revokeToken,
 } from "./governance/tokens.ts";
+import type { ColumnsReport } from "./lineage/columns.ts";
 import type { Lineage } from "./lineage/graph.ts";
 import type { Plan } from "./plan.ts";
 import type { Affected } from "./planner/affected.ts";
@@ -55,6 +56,7 @@ import { fleetSample } from "./usecases/fleet.ts";
 import { type ImpactInput, impact } from "./usecases/impact.ts";
 import { type LimitInput, limits, setLimit } from "./usecases/limit.ts";
 import { type LineageInput, lineage } from "./usecases/lineage.ts";
+import { columns } from "./usecases/lineage-columns.ts";
 import { openBackfill, type PlanInput, plan, preview } from "./usecases/plan.ts";
 import { type PartReadiness, readiness } from "./usecases/readiness.ts";
 import { list } from "./usecases/status.ts";
@@ -263,6 +265,12 @@ export class Acting {
   async lineage(input: LineageInput): Promise<Lineage> {
     authorize(this.#context.actor, "lineage.read");
     return lineage(this.#context, input);
+  }
+
+  /** From which columns of its inputs, and through them of the sources, each column of a dataset comes. */
+  async lineageColumns(dataset: string): Promise<ColumnsReport> {
+    authorize(this.#context.actor, "lineage.read");
+    return columns(this.#context, dataset);
   }
 
   /** A stored backfill. Throws `not_found`. */

@@ -1,6 +1,7 @@
 /** `rederive lineage`: what a dataset was computed from and what was computed from it, by the stamps. */
 import type { Command } from "commander";
 import { RederiveError } from "../errors.ts";
+import { columnsText } from "../lineage/columns.ts";
 import { lineageText } from "../lineage/graph.ts";
 import { wholeNumber } from "./numbers.ts";
 import { type CommonOptions, withRederive } from "./open.ts";
@@ -11,6 +12,7 @@ interface LineageOptions extends CommonOptions {
   readonly down?: boolean;
   readonly depth?: number;
   readonly asOf?: string;
+  readonly columns?: boolean;
 }
 
 export function addLineage(program: Command): void {
@@ -23,11 +25,18 @@ export function addLineage(program: Command): void {
     .option("--down", "only what was computed from it")
     .option("--depth <steps>", "steps away from it, at most", wholeNumber(1, 1_000))
     .option("--as-of <time>", "what was live then, an ISO 8601 date or instant")
+    .option("--columns", "from which columns of its inputs each of its columns comes")
     .action(async (dataset: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<LineageOptions>();
       const { partition, depth, asOf } = options;
       const input = { dataset, partition, depth, asOf, direction: directionOf(options) };
       await withRederive(options, async ({ acting, output }) => {
+        if (options.columns) {
+          const report = await acting.lineageColumns(dataset);
+          output.data(report);
+          for (const line of columnsText(report)) output.text(line);
+          return;
+        }
         const found = await acting.lineage(input);
         output.data(found);
         for (const line of lineageText(found)) output.text(line);

@@ -1,5 +1,6 @@
 /** What the API answers about lineage. */
 import { z } from "zod";
+import type { ColumnOrigin, ColumnsReport } from "../lineage/columns.ts";
 import type { Computed, Lineage, LineageEdge, LineageNode } from "../lineage/graph.ts";
 import { components } from "./requests.ts";
 import { count, instant, ranges } from "./responses.ts";
@@ -58,3 +59,27 @@ export const lineage: z.ZodType<Lineage> = z
     exposures: z.array(z.object({ name: z.string(), criticality: z.string(), reads: z.array(z.string()) })),
   })
   .register(components, { id: "Lineage" });
+
+const columnOrigin: z.ZodType<ColumnOrigin> = z
+  .object({
+    input: z.string().describe("Handle of the input"),
+    dataset: z.string(),
+    column: z.string(),
+    how: z.string().describe("identity, transformation and aggregation go into the value; the others decide about it"),
+  })
+  .register(components, { id: "ColumnOrigin" });
+
+export const columns: z.ZodType<ColumnsReport> = z
+  .object({
+    dataset: z.string(),
+    proven: z.boolean().describe("False for a map: all that it reads may be in all that it writes"),
+    columns: z.array(
+      z.object({
+        column: z.string(),
+        from: z.array(columnOrigin),
+        sources: z.array(z.string()).describe("source.column"),
+      }),
+    ),
+    rows: z.array(columnOrigin).describe("What decides which rows there are"),
+  })
+  .register(components, { id: "ColumnLineage" });

@@ -17,4 +17,16 @@ export const lineageRoutes: readonly Route[] = [
     answer: answer.lineage,
     run: ({ rederive, actor, path, query }) => rederive.as(actor).lineage({ ...path, ...query }),
   }),
+  route({
+    operation: "getColumnLineage",
+    method: "get",
+    at: "/lineage/:dataset/columns",
+    useCase: "lineage.read",
+    summary: "From which columns of its inputs, and of the sources, each column of a dataset comes",
+    path: accept.lineagePath,
+    query: noFields,
+    body: noFields,
+    answer: answer.columns,
+    run: ({ rederive, actor, path }) => rederive.as(actor).lineageColumns(path.dataset),
+  }),
 ];

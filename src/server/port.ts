@@ -7,6 +7,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import type { Ranges } from "../catalog/ranges.ts";
 import type { Environment } from "../config.ts";
 import type { Actor } from "../governance/roles.ts";
+import type { ColumnsReport } from "../lineage/columns.ts";
 import type { Lineage } from "../lineage/graph.ts";
 import type { Plan } from "../plan.ts";
 import type { Affected } from "../planner/affected.ts";
@@ -41,6 +42,7 @@ export interface ActingPort {
   check(input?: CheckWish): Promise<CheckReport>;
   impact(input: ImpactWish): Promise<Affected>;
   lineage(input: LineageWish): Promise<Lineage>;
+  lineageColumns(dataset: string): Promise<ColumnsReport>;
   baselines(of?: { name?: string }): Promise<readonly Baseline[]>;
   captureBaseline(input: BaselineWish): Promise<Baseline>;
   approveBaseline(input: BaselineDecision): Promise<Baseline>;

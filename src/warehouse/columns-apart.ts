@@ -8,6 +8,7 @@
  */
 import { hashOf } from "../hash.ts";
 import { isTreeNode, readNodeTree, type TreeNode, type TreeValue } from "./node-tree.ts";
+import { listOf, wordOf } from "./query-scope.ts";
 
 export interface ColumnsApart {
   /** Hash of everything but the columns; null where a column more or less may change the rows (distinct, unions). */
@@ -67,17 +68,6 @@ function printed(value: TreeValue | readonly TreeValue[], relations: ReadonlyMap
       return [field, (typeof relation === "string" ? relations.get(relation) : undefined) ?? "view"];
     });
   return [node.name, fields];
-}
-
-function listOf(node: TreeNode, field: string): readonly TreeValue[] {
-  const [value] = node.fields.get(field) ?? [];
-  return Array.isArray(value) ? value : [];
-}
-
-/** The word of a field with one word; `<>` where it is missing or something else. */
-function wordOf(node: TreeNode, field: string): string {
-  const values = node.fields.get(field) ?? [];
-  return values.length === 1 && typeof values[0] === "string" ? values[0] : values.length === 0 ? "<>" : "";
 }
 
 /** A column's name, escapes undone. */

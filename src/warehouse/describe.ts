@@ -70,7 +70,8 @@ async function describeIn(tx: Tx, derived: Derived, literals: readonly string[])
   return { sql: await definitionOfView(tx), columns, reads: await readColumns(tx), functions: sources, apart };
 }
 
-async function handleNames(tx: Tx, derived: Derived): Promise<Map<string, string>> {
+/** The handles by the oids of their views. */
+export async function handleNames(tx: Tx, derived: Derived): Promise<Map<string, string>> {
   const rows = await tx.query<{ id: string; name: string }>(
     `select oid::text as id, relname::text as name from pg_catalog.pg_class
       where relnamespace = pg_catalog.pg_my_temp_schema() and relname = any($1::text[])`,

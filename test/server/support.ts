@@ -139,6 +139,11 @@ export class FakeRederive implements RederivePort {
       check: (input) => answer("check", aCheckReport(null), input),
       impact: (input) => answer("impact", anImpact(), input),
       lineage: (input) => answer("lineage", aLineage(), input),
+      lineageColumns: (dataset) => {
+        const from = [{ input: "orders", dataset: "orders", column: "amount", how: "aggregation" }];
+        const columns = [{ column: "cents", from, sources: ["orders.amount"] }];
+        return answer("lineageColumns", { dataset, proven: true, columns, rows: [] }, dataset);
+      },
       baselines: (of) => answer("baselines", [aBaseline()], of),
       captureBaseline: (input) => answer("captureBaseline", aBaseline(), input),
       approveBaseline: (input) => answer("approveBaseline", aBaseline(), input),

@@ -1,6 +1,7 @@
 /** Lineage of datasets and partitions, told by the stamps, against hand-made SQL and against what was done. */
 import { tester } from "rederive/testing";
 import { describe, expect, it } from "vitest";
+import { columnsText } from "../../src/lineage/columns.ts";
 import { type Lineage, lineageText } from "../../src/lineage/graph.ts";
 import type { Rederive } from "../../src/rederive.ts";
 import { recompute, shop, withShop } from "./shop.ts";
@@ -119,6 +120,21 @@ describe("lineage", () => {
           rows: node?.computed?.rows,
         }));
       expect(asked.sort((a, b) => String(a.backfill).localeCompare(String(b.backfill)))).toEqual(live);
+    }));
+
+  it("follows columns through the datasets between to the sources", () =>
+    withShop(async (stage) => {
+      const acting = (await stage.open(shop())).as(tester);
+      const found = await acting.lineageColumns("revenue");
+      expect(found.columns.map(({ column, sources }) => [column, sources])).toEqual([
+        ["day", ["orders.at"]],
+        ["currency", ["orders.currency"]],
+        ["orders", []],
+        ["amount", ["orders.amount"]],
+      ]);
+      expect(columnsText(found)).toContain("  amount  ← facts.amount (aggregation)");
+      expect(columnsText(found)).toContain("  its rows  ← facts.day (group), facts.currency (group)");
+      await expect(acting.lineageColumns("orders")).rejects.toMatchObject({ code: "usage" });
     }));
 
   it("refuses what does not exist", () =>

@@ -1,0 +1,37 @@
+/** Column lineage as it is reported, and as lines for people. Pure. */
+
+export interface ColumnsReport {
+  readonly dataset: string;
+  /** False where a map stands between: then all that it reads may be in all that it writes. */
+  readonly proven: boolean;
+  readonly columns: readonly {
+    readonly column: string;
+    readonly from: readonly ColumnOrigin[];
+    /** `source.column`, through all datasets between. */
+    readonly sources: readonly string[];
+  }[];
+  /** What decides which rows there are. */
+  readonly rows: readonly ColumnOrigin[];
+}
+
+export interface ColumnOrigin {
+  /** Handle of the input. */
+  readonly input: string;
+  readonly dataset: string;
+  readonly column: string;
+  /** identity, transformation and aggregation go into the value; the others decide about it or about rows. */
+  readonly how: string;
+}
+
+export function columnsText({ dataset, proven, columns, rows }: ColumnsReport): string[] {
+  const origin = ({ input, column, how }: ColumnOrigin) => `${input}.${column} (${how})`;
+  const list = (from: readonly ColumnOrigin[]) => (from.length === 0 ? "no column" : from.map(origin).join(", "));
+  return [
+    `${dataset}${proven ? "" : ": its map is not looked into, so every column that it reads may be in every other"}`,
+    ...columns.flatMap(({ column, from, sources }) => [
+      `  ${column}  ← ${list(from)}`,
+      ...(sources.length === 0 ? [] : [`      at the sources: ${sources.join(", ")}`]),
+    ]),
+    ...(rows.length === 0 ? [] : [`  its rows  ← ${list(rows)}`]),
+  ];
+}
