@@ -1,13 +1,30 @@
 /** The handle of one stored plan: one method a use case, for one actor. */
 import { authorize } from "./governance/roles.ts";
 import type { Plan } from "./plan.ts";
-import type { Bisection, CheckReport, Diff, MergeReport, PreflightReport, Status } from "./report.ts";
+import type { Approvals, Bisection, CheckReport, Diff, MergeReport, PreflightReport, Status } from "./report.ts";
+import {
+  type ApproveInput,
+  approvals,
+  approve,
+  type CommentInput,
+  comment,
+  requestChanges,
+  withdraw,
+} from "./usecases/approval.ts";
 import { type BisectOptions, bisect } from "./usecases/bisect.ts";
 import { type CheckInput, check } from "./usecases/check.ts";
 import type { Context } from "./usecases/context.ts";
-import { preflight } from "./usecases/preflight.ts";
 import { cancel, pause, type Reasoned, type RetryInput, resume, retry } from "./usecases/control.ts";
-import { type DiffOptions, diff, promote, type RollbackInput, rollback } from "./usecases/publish.ts";
+import { type ApprovePhaseInput, approvePhase } from "./usecases/gate.ts";
+import { preflight } from "./usecases/preflight.ts";
+import {
+  type DiffOptions,
+  diff,
+  type PromoteInput,
+  promote,
+  type RollbackInput,
+  rollback,
+} from "./usecases/publish.ts";
 import { start } from "./usecases/start.ts";
 import { type FollowOptions, follow, status } from "./usecases/status.ts";
 
@@ -33,6 +50,13 @@ export class Backfill {
   async pause(input: Reasoned): Promise<Status> {
     authorize(this.#context.actor, "backfill.pause");
     await pause(this.#context, this.id, input);
+    return this.status();
+  }
+
+  /** Lets a phase pass whose gate asks for approval; the next one begins. */
+  async approvePhase(input: ApprovePhaseInput): Promise<Status> {
+    authorize(this.#context.actor, "phase.approve");
+    await approvePhase(this.#context, this.id, input);
     return this.status();
   }
 
@@ -86,8 +110,41 @@ export class Backfill {
     return check(this.#context, { ...options, backfill: this.id });
   }
 
+  /** Agrees to the plan, to its promotion, or to a rollback that overwrites later writes. Never to what one asked for. */
+  async approve(input: ApproveInput = {}): Promise<Approvals> {
+    authorize(this.#context.actor, "approval.approve");
+    await approve(this.#context, this.id, input);
+    return this.approvals();
+  }
+
+  /** Asks for another plan: this one does not start where it needs approval, until it is approved by the same person. */
+  async requestChanges(input: CommentInput): Promise<Approvals> {
+    authorize(this.#context.actor, "approval.request_changes");
+    await requestChanges(this.#context, this.id, input);
+    return this.approvals();
+  }
+
+  async comment(input: CommentInput): Promise<Approvals> {
+    authorize(this.#context.actor, "approval.comment");
+    await comment(this.#context, this.id, input);
+    return this.approvals();
+  }
+
+  /** Takes back what the actor's person approved or asked for. */
+  async withdraw(input: Reasoned): Promise<Approvals> {
+    authorize(this.#context.actor, "approval.withdraw");
+    await withdraw(this.#context, this.id, input);
+    return this.approvals();
+  }
+
+  /** What was said of the plan, what of it counts, and what is needed. */
+  async approvals(): Promise<Approvals> {
+    authorize(this.#context.actor, "approval.read");
+    return approvals(this.#context, this.id);
+  }
+
   /** Makes the candidates live, all datasets in one transaction. */
-  async promote(input: Reasoned): Promise<MergeReport> {
+  async promote(input: PromoteInput): Promise<MergeReport> {
     authorize(this.#context.actor, "backfill.promote");
     return promote(this.#context, this.id, input);
   }

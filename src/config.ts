@@ -92,6 +92,8 @@ export interface Config {
   readonly codeDriftMs?: number | undefined;
   /** Plans with more tasks are refused. Default 1,000,000. */
   readonly maxTasks?: number | undefined;
+  /** Plans whose candidates would take more bytes, by estimate, are refused. Default: no limit. */
+  readonly maxCandidateBytes?: number | undefined;
   /** Longest wait for a lock on a live table in a promotion; at most 500. Default 500. */
   readonly lockTimeoutMs?: number | undefined;
   /** Promotion attempts before it is deferred. Default 10. */
@@ -123,6 +125,7 @@ export interface Settings {
   readonly maxLosses: number;
   readonly codeDriftMs: number;
   readonly maxTasks: number;
+  readonly maxCandidateBytes?: number | undefined;
   readonly lockTimeoutMs: number;
   readonly promoteAttempts: number;
   readonly controlConnections: number;
@@ -158,7 +161,10 @@ const governance = z.strictObject({
   changeWindow: z
     .strictObject({
       timeZone: z.string().refine(isTimeZone, "must be an IANA time zone such as Europe/Berlin"),
-      days: z.array(z.enum(["mon", "tue", "wed", "thu", "fri", "sat", "sun"])).min(1).optional(),
+      days: z
+        .array(z.enum(["mon", "tue", "wed", "thu", "fri", "sat", "sun"]))
+        .min(1)
+        .optional(),
       from: minute,
       to: minute,
     })
@@ -187,6 +193,7 @@ const schema = z.strictObject({
   maxLosses: positive(3),
   codeDriftMs: positive(60_000),
   maxTasks: positive(1_000_000),
+  maxCandidateBytes: z.number().int().min(1).optional(),
   lockTimeoutMs: positive(500, 500),
   promoteAttempts: positive(10, 100),
   controlConnections: positive(10, 100),
@@ -257,6 +264,11 @@ export function telemetryVariables(env: NodeJS.ProcessEnv = process.env): Readon
 /** LOG_LEVEL: a pino level. */
 export function logLevelFrom(fallback: string, env: NodeJS.ProcessEnv = process.env): string {
   return emptyAsMissing(env["LOG_LEVEL"]) ?? fallback;
+}
+
+/** REDERIVE_TOKEN: the API token of whoever runs a command. Production accepts no other identity. */
+export function actorTokenFrom(env: NodeJS.ProcessEnv = process.env): string | undefined {
+  return emptyAsMissing(env["REDERIVE_TOKEN"]);
 }
 
 /** Who acts where nobody says so: REDERIVE_ACTOR, else the login name. */

@@ -38,7 +38,15 @@ export {
   whole,
   yearly,
 } from "./catalog/scheme.ts";
-export { type Config, defineConfig, type Environment, type Settings } from "./config.ts";
+export {
+  type ApprovalThreshold,
+  type ChangeWindow,
+  type Config,
+  defineConfig,
+  type Environment,
+  type GovernanceConfig,
+  type Settings,
+} from "./config.ts";
 export { type ErrorCode, isRederiveError, RederiveError } from "./errors.ts";
 export type { Actor, Role } from "./governance/roles.ts";
 export type {
@@ -63,6 +71,8 @@ export type {
 export type { Affected, AffectedDataset } from "./planner/affected.ts";
 export { Acting, createRederive, Rederive, type RederiveOptions } from "./rederive.ts";
 export type {
+  ApprovalEntry,
+  Approvals,
   Baseline,
   BisectedInput,
   BisectedRow,
@@ -80,13 +90,14 @@ export type {
   Finding,
   Lateness,
   LimitSetting,
+  LiveValidation,
   MergeCounts,
   MergeReport,
+  PartitionDivergence,
   Preflight,
   PreflightCode,
   PreflightFinding,
   PreflightReport,
-  PartitionDivergence,
   RunEvent,
   Sample,
   SampledDataset,

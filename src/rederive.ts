@@ -18,6 +18,7 @@ import { PlannerLoop } from "./executor/planner-loop.ts";
 import { checkRedis, laneQueues, openQueues, type Queues } from "./executor/queues.ts";
 import { openWorker, type RunningWorker } from "./executor/worker.ts";
 import { type Actor, authorize } from "./governance/roles.ts";
+import { chainPending } from "./governance/sequencer.ts";
 import {
   authenticate,
   createToken,
@@ -31,12 +32,12 @@ import type { Lineage } from "./lineage/graph.ts";
 import type { Plan } from "./plan.ts";
 import type { Affected } from "./planner/affected.ts";
 import { lockedHashes, parseLock, requireLock } from "./planner/lock.ts";
-import type { Baseline, CheckReport, Finding, LimitSetting, Status } from "./report.ts";
+import type { Baseline, CheckReport, Finding, LimitSetting, LiveValidation, Status } from "./report.ts";
 import type { BackfillState } from "./states.ts";
 import { appendAudit } from "./store/audit.ts";
 import { checkSchema, migrate } from "./store/migrate.ts";
 import { checkReachable, openDatabase } from "./store/postgres.ts";
-import type { TokenRow } from "./store/tokens.ts";
+import { hasAdminToken, type TokenRow } from "./store/tokens.ts";
 import type { Logger } from "./telemetry/log.ts";
 import type { FleetSample } from "./telemetry/metrics.ts";
 import { tracedDatabase } from "./telemetry/sql.ts";
@@ -53,6 +54,7 @@ import { type CheckInput, check } from "./usecases/check.ts";
 import { type Context, requireDatabase } from "./usecases/context.ts";
 import { doctor } from "./usecases/doctor.ts";
 import { fleetSample } from "./usecases/fleet.ts";
+import { judgeGate } from "./usecases/gate.ts";
 import { type ImpactInput, impact } from "./usecases/impact.ts";
 import { type LimitInput, limits, setLimit } from "./usecases/limit.ts";
 import { type LineageInput, lineage } from "./usecases/lineage.ts";
@@ -60,7 +62,9 @@ import { columns } from "./usecases/lineage-columns.ts";
 import { openBackfill, type PlanInput, plan, preview } from "./usecases/plan.ts";
 import { type PartReadiness, readiness } from "./usecases/readiness.ts";
 import { list } from "./usecases/status.ts";
+import { validation } from "./usecases/validation.ts";
 import { verify } from "./usecases/verify.ts";
+import { watching } from "./usecases/watch.ts";
 
 export interface RederiveOptions {
   /** Default: silence. */
@@ -154,13 +158,17 @@ export class Rederive implements AsyncDisposable {
 
   /** The use cases of one actor. */
   as(actor: Actor): Acting {
-    const { settings, catalog, database, queues, lock } = this.#parts;
-    return new Acting({ settings, catalog, database, queues, lock, actor, wake: () => this.#wake() });
+    return new Acting(this.#contextOf(actor));
   }
 
   /** The actor of an API token; undefined where it is unknown, expired or revoked. */
   async authenticate(token: string): Promise<Actor | undefined> {
     return authenticate(this.#parts.database, token);
+  }
+
+  /** Whether there is an admin's token. */
+  async hasAdmin(): Promise<boolean> {
+    return hasAdminToken(this.#parts.database);
   }
 
   /** Tasks by state and jobs by queue, for metrics. */
@@ -197,9 +205,13 @@ export class Rederive implements AsyncDisposable {
       catalog,
       holder: `${hostname().slice(0, 24)}-${process.pid}-${randomBytes(4).toString("hex")}`,
       verify: async (backfill) => {
-        await verify(database, catalog, backfill);
+        if (!(await judgeGate(database, catalog, backfill))) await verify(database, catalog, backfill);
+      },
+      chain: async () => {
+        await chainPending(database);
       },
       codeDriftMs: settings.codeDriftMs,
+      watch: watching(this.#contextOf({ name: "planner", role: "operator" }), log),
       onLate: (backfill, message) => log?.warn({ backfill }, message),
       release: { windowTasks: settings.windowTasks },
       recovery: { maxLosses: settings.maxLosses },
@@ -222,6 +234,11 @@ export class Rederive implements AsyncDisposable {
     for (const running of [...this.#running].reverse()) await running.stop();
     await this.#parts.queues.close();
     await this.#parts.database.close();
+  }
+
+  #contextOf(actor: Actor): Context {
+    const { settings, catalog, database, queues, lock } = this.#parts;
+    return { settings, catalog, database, queues, lock, actor, wake: () => this.#wake() };
   }
 
   #wake(): void {
@@ -290,6 +307,12 @@ export class Acting {
   async check(input: CheckInput = {}): Promise<CheckReport> {
     authorize(this.#context.actor, "check.run");
     return check(this.#context, input);
+  }
+
+  /** What scheduled looks have found in live data. Asks nothing of the tables themselves. */
+  async validation(): Promise<LiveValidation[]> {
+    authorize(this.#context.actor, "check.read");
+    return validation(this.#context);
   }
 
   /** Keeps what a dataset or a query over datasets gives now, as the next version of a golden baseline. */

@@ -77,6 +77,25 @@ export interface CheckedDataset {
   readonly failures: readonly CheckOutcome[];
 }
 
+/** What is known of the live data of a dataset that is validated on a schedule. */
+export interface LiveValidation {
+  readonly dataset: string;
+  /** As it is declared, such as "1h". */
+  readonly every: string;
+  /** The last look; null where there was none yet. */
+  readonly startedAt: string | null;
+  /** Null while it is under way, or where its process died. */
+  readonly finishedAt: string | null;
+  /** Partitions that it read: 0 where nobody had written anything. */
+  readonly checked: number | null;
+  /** Checks that fail, counted per partition; null where the look could not be made. */
+  readonly failing: number | null;
+  /** Why it could not be made. */
+  readonly error: string | null;
+  /** The first 20, those of severity error first. */
+  readonly failures: readonly CheckOutcome[];
+}
+
 /** What was counted in one partition; columns by database name. */
 export interface PartitionMetrics {
   readonly partition: number;
@@ -134,6 +153,21 @@ export interface Lateness {
   readonly expected: string | null;
 }
 
+/** One phase of a backfill that widens step by step. */
+export interface PhaseStatus {
+  readonly name: string;
+  readonly tasks: number;
+  /** What stands after it. */
+  readonly gate: "automatic" | "approval";
+  /** waiting: not begun. judged: nothing was found, and somebody has to approve it. */
+  readonly state: "waiting" | "open" | "judged" | "passed";
+  readonly judgedAt: string | null;
+  readonly passedAt: string | null;
+  readonly passedBy: string | null;
+  /** What differed from live at its gate, of all that was computed by then. */
+  readonly found: readonly Pick<DatasetDiff, "dataset" | "added" | "removed" | "changed" | "unchanged">[] | null;
+}
+
 export interface Status {
   readonly backfill: string;
   readonly planHash: string;
@@ -149,6 +183,8 @@ export interface Status {
   readonly tasks: TaskCounts;
   readonly total: number;
   readonly datasets: readonly DatasetStatus[];
+  /** In order; absent where everything runs at once. */
+  readonly phases?: readonly PhaseStatus[];
   readonly troubles: readonly Trouble[];
   /** Failed checks alone, newest first, at most 100. */
   readonly failedChecks: readonly CheckOutcome[];
@@ -173,8 +209,54 @@ export interface DatasetDiff {
   }[];
 }
 
+/** What a plan needs before it starts, and before it is promoted. */
+export interface Requirement {
+  /** Approvals of the plan by people other than the one who asked for it. */
+  readonly start: number;
+  /** Approvals of what the promotion would change, by people other than the one who asked for it. */
+  readonly promote: number;
+  /** Owner groups of which somebody has to be among those who approve the plan. */
+  readonly signOff: readonly string[];
+}
+
+/** What was said of a plan, oldest first. */
+export interface Approvals {
+  readonly backfill: string;
+  readonly planHash: string;
+  /** Cannot approve. */
+  readonly requestedBy: string;
+  readonly needed: Requirement;
+  readonly entries: readonly ApprovalEntry[];
+}
+
+export interface ApprovalEntry {
+  readonly act: "start" | "promote" | "rollback";
+  readonly verdict: "approved" | "changes_requested" | "commented";
+  readonly approver: string;
+  readonly comment: string | null;
+  /** ISO instants in UTC. */
+  readonly at: string;
+  readonly expiresAt: string;
+  /** Of the difference that was approved; only for promotions. */
+  readonly digest?: string;
+  /** Why it does not count, where it does not. */
+  readonly void?: VoidReason;
+}
+
+export type VoidReason =
+  | "withdrawn"
+  | "expired"
+  | "self_approval"
+  | "rights_lost"
+  | "plan_changed"
+  | "schema_changed"
+  | "difference_changed"
+  | "changes_requested";
+
 export interface Diff {
   readonly backfill: string;
+  /** What whoever approves the promotion approves: it changes with the counts and with the candidates' contents. */
+  readonly digest: string;
   readonly datasets: readonly DatasetDiff[];
 }
 
@@ -211,48 +293,6 @@ export interface SampledDataset extends DatasetDiff {
   readonly failedChecks: readonly CheckOutcome[];
   /** Partitions that could not be computed; `code` is an error code of errors.ts or a SQLSTATE. */
   readonly failures: readonly { readonly partition: string; readonly code: string; readonly message: string }[];
-}
-
-/** What was looked at before anybody approves a plan, and what was found. */
-export interface Preflight {
-  /** Those that stop first. */
-  readonly findings: readonly PreflightFinding[];
-  /** What was looked at, and how much of it; a few words each. */
-  readonly looked: readonly string[];
-}
-
-/** The same, asked again of a stored plan. */
-export interface PreflightReport extends Preflight {
-  readonly backfill: string;
-  /** A finding stops it. */
-  readonly stopped: boolean;
-}
-
-export type PreflightCode =
-  | "incompatible_schema" // a column that somebody reads is not there, or holds less
-  | "assumption_broken" // rows break what a dataset takes for granted
-  | "schema_drift" // a table is not as it was when a run last started
-  | "deprecated" // somebody reads what will go away
-  | "past_removal" // somebody still reads what may be gone already
-  | "missing_partitions" // a source has none of the rows of a partition between others
-  | "unusual_rows" // a partition of a source is unlike the others in rows or nulls
-  | "duplicate_keys" // rows of a source share its key
-  | "disk_space"; // candidates and restore points may not fit
-
-export interface PreflightFinding {
-  readonly code: PreflightCode;
-  /** `stop`: nothing is planned or started. */
-  readonly severity: "stop" | "warn";
-  readonly dataset: string;
-  /** The dataset or exposure that is hurt, where it is another one. */
-  readonly reader?: string;
-  readonly column?: string;
-  /** What is the matter, as a sentence. */
-  readonly what: string;
-  /** What was seen. */
-  readonly seen: string;
-  /** What to do about it. */
-  readonly mitigation: string;
 }
 
 /** A divergence, from datasets to partitions, to rows, to the rows that these were computed from. */
@@ -318,6 +358,48 @@ export interface BisectedInput {
   readonly differing: number | null;
   /** At most three: those that differ (`before` live, `after` candidate), or of what is live those that are read (`after`). */
   readonly rows: readonly { readonly before: TextRow | null; readonly after: TextRow | null }[];
+}
+
+/** What was looked at before anybody approves a plan, and what was found. */
+export interface Preflight {
+  /** Those that stop first. */
+  readonly findings: readonly PreflightFinding[];
+  /** What was looked at, and how much of it; a few words each. */
+  readonly looked: readonly string[];
+}
+
+/** The same, asked again of a stored plan. */
+export interface PreflightReport extends Preflight {
+  readonly backfill: string;
+  /** A finding stops it. */
+  readonly stopped: boolean;
+}
+
+export type PreflightCode =
+  | "incompatible_schema" // a column that somebody reads is not there, or holds less
+  | "assumption_broken" // rows break what a dataset takes for granted
+  | "schema_drift" // a table is not as it was when a run last started
+  | "deprecated" // somebody reads what will go away
+  | "past_removal" // somebody still reads what may be gone already
+  | "missing_partitions" // a source has none of the rows of a partition between others
+  | "unusual_rows" // a partition of a source is unlike the others in rows or nulls
+  | "duplicate_keys" // rows of a source share its key
+  | "disk_space"; // candidates and restore points may not fit
+
+export interface PreflightFinding {
+  readonly code: PreflightCode;
+  /** `stop`: nothing is planned or started. */
+  readonly severity: "stop" | "warn";
+  readonly dataset: string;
+  /** The dataset or exposure that is hurt, where it is another one. */
+  readonly reader?: string;
+  readonly column?: string;
+  /** What is the matter, as a sentence. */
+  readonly what: string;
+  /** What was seen. */
+  readonly seen: string;
+  /** What to do about it. */
+  readonly mitigation: string;
 }
 
 export interface MergeCounts {

@@ -24,6 +24,7 @@ export const backfillTransitions: Readonly<Record<BackfillState, readonly Backfi
     "cancelled", // given up before it began
   ],
   approved: [
+    "planned", // an approval was taken back, or a reviewer wants another plan
     "running", // started
     "cancelled", // given up before it began
   ],

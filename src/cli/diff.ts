@@ -32,6 +32,7 @@ export function addDiff(program: Command): void {
         const diff = await (await acting.backfill(id)).diff({ samples: options.samples });
         output.data(diff);
         for (const line of diffLines(diff.datasets)) output.text(line);
+        output.text(`digest ${diff.digest}`);
       });
     });
 }

@@ -2,6 +2,7 @@
 /** The command line: one file a command; every command calls use cases and prints what they report. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { addApprove } from "./approve.ts";
 import { addBaseline } from "./baseline.ts";
 import { addCheck } from "./check.ts";
 import { addControl } from "./control.ts";
@@ -52,6 +53,7 @@ function createProgram(): Command {
     addPreflight,
     addRun,
     addStatus,
+    addApprove,
     addControl,
     addLimit,
     addCheck,

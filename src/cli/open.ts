@@ -5,6 +5,7 @@
  */
 import {
   actorNameFrom,
+  actorTokenFrom,
   type Config,
   logLevelFrom,
   resolveSettings,
@@ -12,6 +13,7 @@ import {
   telemetryVariables,
 } from "../config.ts";
 import { RederiveError } from "../errors.ts";
+import type { Actor } from "../governance/roles.ts";
 import type { Acting, Rederive } from "../rederive.ts";
 import { createLog, type Logger } from "../telemetry/log.ts";
 import { startTelemetry, type Telemetry } from "../telemetry/sdk.ts";
@@ -27,7 +29,7 @@ export interface CommonOptions {
 
 export interface Opened {
   readonly rederive: Rederive;
-  /** The use cases, as the local admin. */
+  /** The use cases, as whoever REDERIVE_TOKEN names; without one, outside of production, as the local admin. */
   readonly acting: Acting;
   readonly output: Output;
   /** For a process that serves; undefined in a command, which tells people what they need. */
@@ -44,6 +46,8 @@ export interface OpenOptions {
   readonly change?: (config: Config) => Config;
   /** Looks neither at the control schema nor at the lock file while opening. */
   readonly unchecked?: boolean;
+  /** The command may be what makes the first admin's token. */
+  readonly first?: boolean;
 }
 
 /** Opens, runs `work`, and closes whatever happens. */
@@ -63,13 +67,35 @@ export async function withRederive(
   const { createRederive } = await import("../rederive.ts");
   const rederive = await createRederive(servers.config, { log, unchecked: open.unchecked === true });
   try {
-    const acting = rederive.as({ name: actorNameFrom(), role: "admin" });
+    const acting = rederive.as(await actorOf(rederive, open));
     await work({ rederive, acting, output, log, metrics: telemetry.prometheus });
   } finally {
     output.endProgress();
     await rederive.close();
   }
   log?.info(`${open.role} has stopped`);
+}
+
+/**
+ * Whoever has the database's password could be anybody, so in production commands need a token. Processes of the fleet act
+ * for nobody. Before there is an admin's token, the first one is made by whoever has the database.
+ */
+async function actorOf(rederive: Rederive, { role, first, unchecked }: OpenOptions): Promise<Actor> {
+  const token = actorTokenFrom();
+  if (token !== undefined) {
+    const actor = await rederive.authenticate(token);
+    if (actor !== undefined) return actor;
+    throw new RederiveError(
+      "unauthenticated",
+      "REDERIVE_TOKEN is unknown, expired or revoked; ask an admin for another",
+    );
+  }
+  const isOpen = rederive.settings.environment !== "production" || role !== undefined || unchecked === true;
+  if (isOpen || (first === true && !(await rederive.hasAdmin()))) return { name: actorNameFrom(), role: "admin" };
+  throw new RederiveError(
+    "unauthenticated",
+    'in production say who you are: set REDERIVE_TOKEN to a token of yours ("rederive token create" makes one)',
+  );
 }
 
 function logFor({ role }: OpenOptions): Logger | undefined {

@@ -7,6 +7,7 @@ import { table } from "./output.ts";
 
 interface PublishOptions extends CommonOptions {
   readonly reason?: string;
+  readonly overrideWindow?: boolean;
   readonly onLaterWrites: "refuse" | "overwrite" | "keep";
 }
 
@@ -16,10 +17,14 @@ export function addPromote(program: Command): void {
     .description("make the candidates live, all datasets in one transaction")
     .argument("<backfill>")
     .option("--reason <text>", "why; it goes into the audit trail")
+    .option("--override-window", "outside of the change window; admins alone")
     .action(async (id: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<PublishOptions>();
       await withRederive(options, async (opened) => {
-        const report = await (await opened.acting.backfill(id)).promote({ reason: reasonOf(options) });
+        const report = await (await opened.acting.backfill(id)).promote({
+          reason: reasonOf(options),
+          overrideWindow: options.overrideWindow,
+        });
         print(report, opened);
         opened.output.text(`undo with: rederive rollback ${id} --reason "…"`);
       });

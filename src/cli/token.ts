@@ -7,6 +7,8 @@ import { table } from "./output.ts";
 interface TokenOptions extends CommonOptions {
   readonly role: Role;
   readonly expires?: string;
+  readonly person?: string;
+  readonly groups?: string;
 }
 
 export function addToken(program: Command): void {
@@ -16,14 +18,22 @@ export function addToken(program: Command): void {
     .description("make a token and show it once")
     .argument("<name>", "whom or what it is for")
     .addOption(new Option("--role <role>").choices(roles).default("viewer"))
+    .option("--person <name>", "whose it is, where the token is called otherwise")
+    .option("--groups <names>", "owner groups that the person speaks for, comma-separated; default: all")
     .option("--expires <instant>", "ISO instant after which it is refused")
     .action(async (name: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<TokenOptions>();
       await withRederive(options, async ({ acting, output }) => {
-        const issued = await acting.createToken({ name, role: options.role, expiresAt: options.expires });
+        const issued = await acting.createToken({
+          name,
+          role: options.role,
+          person: options.person,
+          groups: options.groups?.split(",").map((group) => group.trim()),
+          expiresAt: options.expires,
+        });
         output.data(issued);
         output.text(issued.token);
-        output.note(`token ${issued.id} for ${name} (${options.role}); it cannot be shown again`);
+        output.note(`token ${issued.id} for ${name} (${options.role}, { first: true }); it cannot be shown again`);
       });
     });
   token
@@ -36,11 +46,12 @@ export function addToken(program: Command): void {
         const rows = tokens.map((row) => [
           row.id,
           row.name,
+          row.person,
           row.role,
           row.prefix,
           row.revokedAt === null ? "valid" : "revoked",
         ]);
-        for (const line of table(["id", "name", "role", "prefix", "state"], rows)) output.text(line);
+        for (const line of table(["id", "name", "person", "role", "prefix", "state"], rows)) output.text(line);
       });
     });
   token

@@ -3,8 +3,8 @@
  * its reason, so that people see why theirs is not enough. The database refuses what this lets pass by mistake.
  */
 import { RederiveError } from "../errors.ts";
+import type { Requirement, VoidReason } from "../report.ts";
 import type { ApprovalRow, ApprovedAct } from "../store/approvals.ts";
-import type { Requirement } from "./policy.ts";
 
 /** What an approval is bound to, as it is now. */
 export interface Binding {
@@ -15,21 +15,10 @@ export interface Binding {
   readonly diffDigest?: string | undefined;
 }
 
-/** Why an approval does not count. */
-export type Void =
-  | "withdrawn"
-  | "expired"
-  | "self_approval"
-  | "rights_lost"
-  | "plan_changed"
-  | "schema_changed"
-  | "difference_changed"
-  | "changes_requested";
-
 export interface Judged {
   /** The newest of each person. */
   readonly counting: readonly ApprovalRow[];
-  readonly void: readonly { readonly approval: ApprovalRow; readonly because: Void }[];
+  readonly void: readonly { readonly approval: ApprovalRow; readonly because: VoidReason }[];
   /** People whose last word is that another plan is wanted. */
   readonly changesRequested: readonly ApprovalRow[];
 }
@@ -40,7 +29,7 @@ export function judge(rows: readonly ApprovalRow[], act: ApprovedAct, binding: B
   );
   const approvals = rows.filter((row) => row.verdict === "approved" && row.act === act);
   const counting = new Map<string, ApprovalRow>();
-  const voided: { approval: ApprovalRow; because: Void }[] = [];
+  const voided: { approval: ApprovalRow; because: VoidReason }[] = [];
   for (const approval of approvals) {
     const because = voidOf(approval, rows, binding);
     if (because === undefined) counting.set(approval.approver, approval);
@@ -105,7 +94,7 @@ function isAfter(row: ApprovalRow, other: ApprovalRow): boolean {
   return BigInt(row.id) > BigInt(other.id);
 }
 
-function voidOf(row: ApprovalRow, rows: readonly ApprovalRow[], binding: Binding): Void | undefined {
+function voidOf(row: ApprovalRow, rows: readonly ApprovalRow[], binding: Binding): VoidReason | undefined {
   if (row.withdrawnAt !== null) return "withdrawn";
   if (row.expired) return "expired";
   if (row.approver === binding.requester) return "self_approval";
@@ -128,7 +117,7 @@ function speaksFor({ groups }: ApprovalRow, owner: string): boolean {
   return groups === null || groups.includes(owner);
 }
 
-const reasons: Readonly<Record<Void, string>> = {
+const reasons: Readonly<Record<VoidReason, string>> = {
   withdrawn: "it was taken back",
   expired: "it has expired",
   self_approval: "they asked for it themselves",

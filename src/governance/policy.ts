@@ -7,16 +7,7 @@ import { Temporal } from "temporal-polyfill";
 import { criticalityLevels } from "../catalog/catalog.ts";
 import type { ChangeWindow, GovernanceSettings } from "../config.ts";
 import { RederiveError } from "../errors.ts";
-
-/** What a plan needs before it starts, and before it is promoted. */
-export interface Requirement {
-  /** Approvals of the plan by people other than the one who asked for it. */
-  readonly start: number;
-  /** Approvals of what the promotion would change, by people other than the one who asked for it. */
-  readonly promote: number;
-  /** Owner groups of which somebody has to be among those who approve the plan. */
-  readonly signOff: readonly string[];
-}
+import type { Requirement } from "../report.ts";
 
 export interface PlanFacts {
   /** Rows that the plan is expected to write; undefined where nobody knows. */

@@ -26,6 +26,7 @@ export const leastRole = {
   // Rows of the users' own tables can be part of a diff, but a viewer is trusted with derived data.
   "backfill.diff": "viewer",
   "baseline.read": "viewer",
+  "check.read": "viewer",
   "lineage.read": "viewer",
   "limit.read": "viewer",
   "queue.read": "viewer",
@@ -47,9 +48,17 @@ export const leastRole = {
   "doctor.run": "operator",
   // What is right is not said by the one who computes it.
   "baseline.decide": "approver",
-  // These two change live tables.
-  "backfill.promote": "approver",
-  "backfill.rollback": "approver",
+  "phase.approve": "approver",
+  "approval.read": "viewer",
+  // Whoever sees a plan may say what they think of it; only an approval needs the right to approve.
+  "approval.comment": "viewer",
+  "approval.approve": "approver",
+  "approval.request_changes": "approver",
+  "approval.withdraw": "approver",
+  // These two change live tables; where other people have to agree, the approvals say so, and not the role.
+  "backfill.promote": "operator",
+  "backfill.rollback": "operator",
+  "window.override": "admin",
   "token.read": "admin",
   "token.create": "admin",
   "token.revoke": "admin",

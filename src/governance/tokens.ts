@@ -15,6 +15,10 @@ const nameShape = /^[\p{L}\p{N}][\p{L}\p{N} ._@:+-]{0,99}$/u;
 export interface NewToken {
   readonly name: string;
   readonly role: Role;
+  /** Whose it is, where the token is called otherwise: nobody approves with one token what they asked for with another. */
+  readonly person?: string | undefined;
+  /** Owner groups that the person speaks for. Default: all. */
+  readonly groups?: readonly string[] | undefined;
   readonly expiresAt?: Date | string | undefined;
 }
 
@@ -30,6 +34,8 @@ export async function createToken(tx: Tx, createdBy: string, wish: NewToken): Pr
   const row = await store.insertToken(tx, {
     name: wish.name,
     role: wish.role,
+    person: wish.person ?? null,
+    groups: wish.groups ?? null,
     prefix,
     hash: digest(token).toString("hex"),
     createdBy,
@@ -50,7 +56,8 @@ export async function authenticate(tx: Tx, token: string): Promise<Actor | undef
   const match = candidates.find((candidate) => timingSafeEqual(Buffer.from(candidate.hash, "hex"), presented));
   if (match === undefined || !match.usable || !isRole(match.role)) return undefined;
   await store.touchToken(tx, match.id);
-  return { name: match.name, role: match.role };
+  const { id, name, role, person, groups } = match;
+  return { name, role, person, token: id, ...(groups === null ? {} : { groups }) };
 }
 
 export async function listTokens(tx: Tx): Promise<store.TokenRow[]> {
@@ -71,6 +78,9 @@ function checkWish(wish: NewToken): string | null {
       "usage",
       `a token name is 1 to 100 letters, digits, spaces and ._@:+- beginning with a letter or digit; got "${wish.name}"`,
     );
+  }
+  if (wish.person !== undefined && !nameShape.test(wish.person)) {
+    throw new RederiveError("usage", `a person is named like a token; got "${wish.person}"`);
   }
   if (!isRole(wish.role)) {
     throw new RederiveError("usage", `unknown role "${String(wish.role)}"; use one of ${roles.join(", ")}`);

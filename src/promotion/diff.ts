@@ -12,6 +12,7 @@ import { pinTransaction } from "../warehouse/locks.ts";
 import { createScratch } from "../warehouse/restore.ts";
 import { loadTarget, type MergeInput, type Target } from "../warehouse/target.ts";
 import { writeCounts } from "../warehouse/writes.ts";
+import { differenceDigest } from "./difference.ts";
 
 export interface DiffRequest {
   readonly backfill: string;
@@ -30,7 +31,7 @@ export async function diff(database: Database, request: DiffRequest): Promise<Di
         const target = await loadTarget(tx, { ...input, restorePoint: `pg_temp.rederive_diff_${index}` });
         datasets.push(await diffDataset(tx, target, request));
       }
-      return { backfill: request.backfill, datasets };
+      return { backfill: request.backfill, digest: await differenceDigest(tx, request.backfill, datasets), datasets };
     },
     { isolation: "repeatable read" },
   );

@@ -11,7 +11,18 @@ import type { ColumnsReport } from "../lineage/columns.ts";
 import type { Lineage } from "../lineage/graph.ts";
 import type { Plan } from "../plan.ts";
 import type { Affected } from "../planner/affected.ts";
-import type { Baseline, Bisection, CheckReport, Diff, LimitSetting, MergeReport, Status } from "../report.ts";
+import type {
+  Approvals,
+  Baseline,
+  Bisection,
+  CheckReport,
+  Diff,
+  LimitSetting,
+  LiveValidation,
+  MergeReport,
+  PreflightReport,
+  Status,
+} from "../report.ts";
 import type { BackfillState } from "../states.ts";
 
 export interface RederivePort {
@@ -32,6 +43,8 @@ export interface RederivePort {
 export interface Readiness {
   readonly part: "postgres" | "migrations" | "redis";
   readonly ok: boolean;
+  /** How far the chain of the audit trail is behind. */
+  readonly audit?: { readonly unchained: number; readonly oldestSeconds: number };
 }
 
 export interface ActingPort {
@@ -40,6 +53,7 @@ export interface ActingPort {
   backfill(id: string): Promise<BackfillPort>;
   backfills(options?: { limit?: number; state?: BackfillState }): Promise<readonly Status[]>;
   check(input?: CheckWish): Promise<CheckReport>;
+  validation(): Promise<readonly LiveValidation[]>;
   impact(input: ImpactWish): Promise<Affected>;
   lineage(input: LineageWish): Promise<Lineage>;
   lineageColumns(dataset: string): Promise<ColumnsReport>;
@@ -62,8 +76,14 @@ export interface BackfillPort {
   status(): Promise<Status>;
   diff(options?: { samples?: number }): Promise<Diff>;
   bisect(options?: { rows?: number }): Promise<Bisection>;
+  preflight(): Promise<PreflightReport>;
   check(options?: CheckWish): Promise<CheckReport>;
-  promote(options: { reason: string }): Promise<MergeReport>;
+  approve(options: { act?: "start" | "promote" | "rollback"; digest?: string; comment?: string }): Promise<Approvals>;
+  requestChanges(options: { comment: string }): Promise<Approvals>;
+  comment(options: { comment: string }): Promise<Approvals>;
+  withdraw(options: { reason: string }): Promise<Approvals>;
+  approvals(): Promise<Approvals>;
+  promote(options: { reason: string; overrideWindow?: boolean }): Promise<MergeReport>;
   rollback(options: { reason: string; onLaterWrites?: LaterWrites }): Promise<MergeReport>;
 }
 

@@ -140,6 +140,13 @@ export const retryBody = z
   })
   .register(components, { id: "RetryRequest" });
 
+export const promoteBody = z
+  .strictObject({
+    reason,
+    overrideWindow: z.exactOptional(z.boolean().describe("Outside of the change window; admins alone")),
+  })
+  .register(components, { id: "PromoteRequest" });
+
 export const rollbackBody = z
   .strictObject({
     reason,

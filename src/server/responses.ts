@@ -13,6 +13,7 @@ import type {
   Diff,
   LimitSetting,
   MergeReport,
+  PreflightFinding,
   Sample,
   SampledDataset,
   Status,
@@ -122,7 +123,7 @@ const datasetDiffFields = {
 const datasetDiff: z.ZodType<DatasetDiff> = z.object(datasetDiffFields);
 
 export const diff: z.ZodType<Diff> = z
-  .object({ backfill: z.string(), datasets: z.array(datasetDiff) })
+  .object({ backfill: z.string(), digest: z.string(), datasets: z.array(datasetDiff) })
   .register(components, { id: "Diff" });
 
 export const mergeReport: z.ZodType<MergeReport> = z
@@ -225,6 +226,25 @@ const datasetChange: z.ZodType<DatasetChange> = z.object({
   because: z.exactOptional(z.string()),
 });
 
+const preflightFinding: z.ZodType<PreflightFinding> = z.object({
+  code: z.enum([
+    ...(["incompatible_schema", "assumption_broken", "schema_drift", "deprecated", "past_removal"] as const),
+    ...(["missing_partitions", "unusual_rows", "duplicate_keys", "disk_space"] as const),
+  ]),
+  severity: z.enum(["stop", "warn"]),
+  dataset: z.string(),
+  reader: z.exactOptional(z.string().describe("The dataset or exposure that is hurt")),
+  column: z.exactOptional(z.string()),
+  what: z.string(),
+  seen: z.string(),
+  mitigation: z.string(),
+});
+
+export const preflightFields = {
+  findings: z.array(preflightFinding),
+  looked: z.array(z.string()).describe("What was looked at, and how much of it"),
+};
+
 const estimate = z.object({ expected: z.number(), low: z.number(), high: z.number() });
 
 const sampledDataset: z.ZodType<SampledDataset> = z.object({
@@ -260,6 +280,7 @@ const forecast: z.ZodType<Forecast> = z.object({
   ),
   warnings: names,
   sample: z.exactOptional(sample),
+  preflight: z.exactOptional(z.object(preflightFields)),
 });
 
 export const plan: z.ZodType<Plan> = z

@@ -2,6 +2,7 @@
  * The API as one table. The router, the OpenAPI document and the tests' role × route matrix are all made from it, so
  * a route that is not here does not exist, and one that is here is checked, documented and tested.
  */
+import { approvalRoutes } from "./approval-routes.ts";
 import { graphOf } from "./graph.ts";
 import { lineageRoutes } from "./lineage-routes.ts";
 import { openApiOf } from "./openapi.ts";
@@ -136,7 +137,7 @@ export const routes: readonly Route[] = [
     at: "/backfills/:id/promote",
     useCase: "backfill.promote",
     summary: "Make the candidates of a verified backfill live, in one transaction",
-    body: accept.reasonBody,
+    body: accept.promoteBody,
     answer: answer.mergeReport,
     run: async (call) => (await backfillOf(call)).promote(call.body),
   }),
@@ -162,6 +163,7 @@ export const routes: readonly Route[] = [
     answer: answer.diff,
     run: async (call) => (await backfillOf(call)).diff({ samples: 0, ...call.query }),
   }),
+  ...approvalRoutes,
   ...proofRoutes,
   ...lineageRoutes,
   route({

@@ -1,6 +1,7 @@
 /** Table `backfill` and `backfill_dataset`: plans, their states, and what each dataset of a backfill is called. */
 import { fromMultirange, type Ranges, toMultirange } from "../catalog/ranges.ts";
 import type { Decision, Forecast } from "../plan.ts";
+import type { Requirement } from "../report.ts";
 import { type BackfillState, backfillSourcesOf } from "../states.ts";
 import type { Tx } from "../tx.ts";
 
@@ -14,7 +15,10 @@ export interface BackfillRow {
   readonly forecast: Forecast;
   readonly reason: string;
   readonly environment: string;
+  /** The person, whatever token was used. */
   readonly requestedBy: string;
+  /** As the policy was when it was planned. */
+  readonly requirement: Requirement;
   readonly traceparent: string | null;
   readonly createdAt: string;
   readonly startedAt: string | null;
@@ -23,7 +27,7 @@ export interface BackfillRow {
 
 export type NewBackfill = Pick<
   BackfillRow,
-  "id" | "planHash" | "decision" | "forecast" | "reason" | "environment" | "requestedBy"
+  "id" | "planHash" | "decision" | "forecast" | "reason" | "environment" | "requestedBy" | "requirement"
 > & { readonly traceparent: string | undefined };
 
 export interface BackfillDataset {
@@ -48,13 +52,17 @@ export type NewDataset = Omit<BackfillDataset, "held" | "holdReason" | "accepted
 const iso = (column: string) => `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
 const backfillColumns = `id, state, state_reason as "stateReason", plan_hash as "planHash", decision, forecast, reason,
-  environment, requested_by as "requestedBy", traceparent, ${iso("created_at")} as "createdAt",
+  environment, requested_by as "requestedBy", traceparent,
+  jsonb_build_object('start', start_approvals, 'promote', promotion_approvals, 'signOff', sign_off) as requirement, ${iso("created_at")} as "createdAt",
   ${iso("started_at")} as "startedAt", ${iso("finished_at")} as "finishedAt"`;
 
 export async function insertBackfill(tx: Tx, row: NewBackfill): Promise<void> {
   await tx.query(
-    `insert into rederive.backfill (id, plan_hash, decision, forecast, reason, environment, requested_by, traceparent)
-     values ($1::text, $2::text, $3::text, $4::text::jsonb, $5::text, $6::text, $7::text, $8::text)`,
+    `insert into rederive.backfill
+       (id, plan_hash, decision, forecast, reason, environment, requested_by, traceparent, start_approvals,
+        promotion_approvals, sign_off)
+     values ($1::text, $2::text, $3::text, $4::text::jsonb, $5::text, $6::text, $7::text, $8::text, $9::int, $10::int,
+       $11::text[])`,
     [
       row.id,
       row.planHash,
@@ -64,6 +72,9 @@ export async function insertBackfill(tx: Tx, row: NewBackfill): Promise<void> {
       row.environment,
       row.requestedBy,
       row.traceparent ?? null,
+      row.requirement.start,
+      row.requirement.promote,
+      [...row.requirement.signOff],
     ],
   );
 }

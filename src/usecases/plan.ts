@@ -8,6 +8,7 @@ import type { Derived, Source } from "../catalog/dataset.ts";
 import { type DataShape, definitionOf, type MetadataShape, metadataShape } from "../catalog/definition.ts";
 import type { Ranges } from "../catalog/ranges.ts";
 import { RederiveError } from "../errors.ts";
+import { personOf } from "../governance/roles.ts";
 import { canonicalJson, hashOf } from "../hash.ts";
 import {
   type DatasetExpectation,
@@ -15,6 +16,7 @@ import {
   type Plan,
   type PlanRequest,
   type RequestedExpectation,
+  type RequestedPhases,
   recomputeSteps,
 } from "../plan.ts";
 import type { LiveContent, LiveMap } from "../planner/changes.ts";
@@ -41,6 +43,7 @@ import { hashAlgorithm } from "../warehouse/digest.ts";
 import { extentOf, partitionIndexWarning } from "../warehouse/extent.ts";
 import { dataShapeOf, fingerprintOf, readsOfInputs } from "../warehouse/fingerprint.ts";
 import { pins } from "../warehouse/session.ts";
+import { requirementFor } from "./approved.ts";
 import type { Shapes } from "./compatibility.ts";
 import { type Context, requireBackfill } from "./context.ts";
 import { type PartitionChoice, rangesOfChoice } from "./partitions.ts";
@@ -66,6 +69,12 @@ export interface PlanInput {
   readonly continues?: string | undefined;
   /** What is expected to change, at most; anything beyond holds the backfill before it is verified. */
   readonly expect?: RequestedExpectation | undefined;
+  /** Begin with a few partitions from all over, of what matters least; then the phases, by default 1%, 10% and the rest. */
+  readonly pilot?: boolean | undefined;
+  /** Run in steps that reach these shares of the partitions, rising, up to 1. */
+  readonly phases?: readonly number[] | undefined;
+  /** What stands after each step: `automatic` (default) goes on if nothing is found, `approval` waits for an approver. */
+  readonly gate?: RequestedPhases["gate"] | undefined;
   /** Compute some of it now, apart, and tell what it would change and cost. Part of the forecast, not of what is decided. */
   readonly sample?: SampleInput | undefined;
   /** Why; it is part of the plan that others approve. */
@@ -98,7 +107,8 @@ export async function plan(context: Context, input: PlanInput): Promise<{ id: st
         forecast: plan.forecast,
         reason: input.reason,
         environment: context.settings.environment,
-        requestedBy: context.actor.name,
+        requestedBy: personOf(context.actor),
+        requirement: requirementFor(context, plan.decision, plan.forecast),
         traceparent: currentTraceparent(),
       });
       await appendAudit(tx, {
@@ -162,6 +172,7 @@ function requestOf(catalog: Catalog, input: PlanInput): PlanRequest {
     ...(input.deadline === undefined ? {} : { deadline: timeText(input.deadline) }),
     ...(input.continues === undefined ? {} : { continues: input.continues }),
     ...(input.expect === undefined ? {} : { expect: input.expect }),
+    ...phasesOf(input),
   };
   if (datasets === undefined || input.changes === true) {
     if (input.window !== undefined || input.partitions !== undefined) {
@@ -190,6 +201,14 @@ function requestOf(catalog: Catalog, input: PlanInput): PlanRequest {
   };
 }
 
+function phasesOf({ pilot = false, phases, gate }: PlanInput): { phases?: RequestedPhases } {
+  if (!pilot && phases === undefined) {
+    if (gate === undefined) return {};
+    throw new RederiveError("usage", "a gate stands between phases; say which, or begin with a pilot");
+  }
+  return { phases: { pilot, shares: phases ?? [0.01, 0.1, 1], gate: gate ?? "automatic" } };
+}
+
 function timeText(time: string | Date): string {
   return typeof time === "string" ? time : time.toISOString();
 }
@@ -202,7 +221,7 @@ interface Made {
 
 async function makePlan(context: Context, request: PlanRequest, requestReason: string): Promise<Made> {
   const { catalog, settings } = context;
-  return context.database.transaction(
+  const { draft, digests, shapes, fingerprints } = await context.database.transaction(
     async (tx) => {
       const all = [...catalog.datasets.values()];
       const derived = all.filter((dataset): dataset is Derived => dataset.kind === "derived");
@@ -210,7 +229,7 @@ async function makePlan(context: Context, request: PlanRequest, requestReason: s
       const extents = await extentsOfSources(tx, sourcesOf(catalog));
       const fingerprints = await fingerprintsOf(context, tx, derived);
       const live = await liveByDataset(tx);
-      const drafted = draftPlan({
+      const draft = draftPlan({
         catalog,
         request,
         requestReason,
@@ -233,23 +252,24 @@ async function makePlan(context: Context, request: PlanRequest, requestReason: s
         notices: await noticesOf(tx, all),
         maxTasks: settings.maxTasks,
       });
-      const draft = await withPreflight(tx, drafted, shapes);
       await requireConditions(tx, catalog, draft.decision.expect ?? []);
       await requireChecks(tx, catalog, draft.decision);
       await requireAssumptions(tx, catalog, recomputeSteps(draft.decision));
       const digests = await liveDigests(tx, basisPartitions(draft.decision.steps));
-      return { plan: completePlan(draft, digests), draft, fingerprints };
+      return { draft, digests, shapes, fingerprints };
     },
     { isolation: "repeatable read" },
   );
+  const looked = await withPreflight(context, draft, shapes);
+  return { plan: completePlan(looked, digests), draft: looked, fingerprints };
 }
 
-type Drafted = ReturnType<typeof draftPlan>;
-
 /** What is found before anybody approves is told with the forecast; what stops a plan is thrown. */
-async function withPreflight(tx: Tx, draft: Drafted, shapes: Shapes): Promise<Drafted> {
+async function withPreflight({ database, settings }: Context, draft: Draft, shapes: Shapes): Promise<Draft> {
   const { catalog, extents, speeds = new Map() } = draft.input;
-  const preflight = await preflightOf(tx, { catalog, steps: draft.decision.steps, shapes, extents, speeds });
+  const { steps } = draft.decision;
+  const { maxCandidateBytes } = settings;
+  const preflight = await preflightOf(database, { catalog, steps, shapes, extents, speeds, maxCandidateBytes });
   refuseStopped(preflight.findings, "the plan cannot be carried out");
   return { ...draft, input: { ...draft.input, preflight } };
 }

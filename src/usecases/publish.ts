@@ -1,7 +1,10 @@
 /** Compare, promote, roll back: what the promotion functions need, gathered from the catalog and the store. */
 import type { Derived } from "../catalog/dataset.ts";
 import { RederiveError } from "../errors.ts";
+import { requireChangeWindow } from "../governance/policy.ts";
+import { authorize } from "../governance/roles.ts";
 import { diff as compare } from "../promotion/diff.ts";
+import { type DifferenceCounts, differenceDigest } from "../promotion/difference.ts";
 import { promote as promoteDatasets } from "../promotion/promote.ts";
 import { rollback as rollBackDatasets } from "../promotion/rollback.ts";
 import type { DatasetDiff, Diff, MergeReport } from "../report.ts";
@@ -12,12 +15,18 @@ import { recordPromotion } from "../telemetry/metrics.ts";
 import { withSpan } from "../telemetry/spans.ts";
 import { columnsHidden, type Hidden, maskRow } from "../warehouse/mask.ts";
 import type { MergeInput } from "../warehouse/target.ts";
+import { requireApproved } from "./approved.ts";
 import { type Context, requireBackfill, wrongState } from "./context.ts";
 import type { Reasoned } from "./control.ts";
 
 export interface DiffOptions {
   /** Sample rows of each kind and dataset. Default 3. */
   readonly samples?: number | undefined;
+}
+
+export interface PromoteInput extends Reasoned {
+  /** Promote outside of the change window; admins alone. The audit trail says so. Default false. */
+  readonly overrideWindow?: boolean | undefined;
 }
 
 export interface RollbackInput extends Reasoned {
@@ -55,9 +64,12 @@ export function requireComparable(row: BackfillRow): void {
   throw wrongState(row, "compare", "there is something to compare between its start and its promotion");
 }
 
-export async function promote(context: Context, id: string, input: Reasoned): Promise<MergeReport> {
+export async function promote(context: Context, id: string, input: PromoteInput): Promise<MergeReport> {
   requireReason("promote", input.reason);
+  requireWindow(context, input);
   const row = await requireBackfill(context.database, id);
+  // What is missing is said before anybody's table is locked; what counts is asked again before the commit.
+  await requireApproved(context, context.database, row, { act: "promote" });
   const datasets = await mergeInputs(context, id);
   return counted("promote", row, () =>
     promoteDatasets(context.database, {
@@ -67,6 +79,8 @@ export async function promote(context: Context, id: string, input: Reasoned): Pr
       unchanged: decisionOf(row).unchanged,
       options: attemptOptions(context),
       audit: async (tx, report) => {
+        const digest = await differenceDigest(tx, id, report.datasets.map(countsOf));
+        await requireApproved(context, tx, row, { act: "promote", digest });
         // What is live now is for the next plan to build on.
         await endReservations(tx, id);
         await appendAudit(tx, {
@@ -75,7 +89,7 @@ export async function promote(context: Context, id: string, input: Reasoned): Pr
           backfill: id,
           reason: input.reason,
           planHash: row.planHash,
-          details: { datasets: report.datasets },
+          details: { datasets: report.datasets, digest, ...overridden(input) },
         });
       },
     }),
@@ -94,6 +108,8 @@ export async function rollback(context: Context, id: string, input: RollbackInpu
       ...(input.onLaterWrites === undefined ? {} : { onLaterWrites: input.onLaterWrites }),
       options: attemptOptions(context),
       audit: async (tx, report, later) => {
+        // Rows of others are lost or left out: that takes two.
+        if (later.length > 0) await requireApproved(context, tx, row, { act: "rollback" });
         await appendAudit(tx, {
           actor: context.actor.name,
           act: "backfill.rollback",
@@ -112,7 +128,10 @@ export async function rollback(context: Context, id: string, input: RollbackInpu
 }
 
 /** Every dataset that the backfill recomputes, as the catalog defines it. */
-export async function mergeInputs(context: Context, id: string): Promise<MergeInput[]> {
+export async function mergeInputs(
+  context: Pick<Context, "database" | "catalog">,
+  id: string,
+): Promise<MergeInput[]> {
   const rows = await readDatasets(context.database, id);
   return rows.map(({ dataset, candidate, restorePoint }) => {
     const derived = context.catalog.datasets.get(dataset);
@@ -123,6 +142,20 @@ export async function mergeInputs(context: Context, id: string): Promise<MergeIn
       { details: { dataset } },
     );
   });
+}
+
+/** Checked by the clock of this process: minutes decide, and the audit trail has the database's time. */
+function requireWindow({ settings, actor }: Context, { overrideWindow }: PromoteInput): void {
+  if (overrideWindow === true) authorize(actor, "window.override");
+  else requireChangeWindow(settings.governance.changeWindow, new Date());
+}
+
+function overridden({ overrideWindow }: PromoteInput): { overrideWindow?: true } {
+  return overrideWindow === true ? { overrideWindow } : {};
+}
+
+function countsOf({ dataset, inserted, updated, deleted }: MergeReport["datasets"][number]): DifferenceCounts {
+  return { dataset, added: inserted, removed: deleted, changed: updated };
 }
 
 function attemptOptions(context: Context): { attempts: number; lockTimeoutMs: number } {

@@ -16,12 +16,14 @@ import { expandTasks } from "../planner/tasks.ts";
 import { appendAudit } from "../store/audit.ts";
 import { type BackfillRow, decisionOf, insertDatasets, moveBackfill, type NewDataset } from "../store/backfills.ts";
 import { liveDigests } from "../store/contents.ts";
+import { insertPhases } from "../store/phases.ts";
 import { endReservations, reserve } from "../store/reservations.ts";
 import { insertTasks } from "../store/tasks.ts";
 import type { Tx } from "../tx.ts";
 import { requireAssumptions } from "../validation/assumptions.ts";
 import { candidateNames, createCandidate } from "../warehouse/candidate.ts";
 import { liveColumns, ownedOf } from "../warehouse/columns.ts";
+import { requireApproved } from "./approved.ts";
 import { type Context, requireLocked, wrongState } from "./context.ts";
 import { rememberShapes, requireCompatible } from "./preflight.ts";
 
@@ -33,11 +35,13 @@ export async function start(context: Context, id: string): Promise<void> {
     }
     const shapes = await requireCompatible(tx, context.catalog);
     const decision = await checkedDecision(context, tx, row);
+    await requireApproved(context, tx, row, { act: "start" });
     await requireAssumptions(tx, context.catalog, recomputeSteps(decision));
-    const { tasks, edges } = expandTasks(context.catalog, decision);
+    const { tasks, edges, phases } = expandTasks(context.catalog, decision);
     await reserve(tx, id, reservationsOf(decision));
     await makeDatasets(context, tx, id, recomputeSteps(decision));
     await insertTasks(tx, id, tasks, edges, prunableOf(decision));
+    await insertPhases(tx, id, phases);
     await rememberShapes(tx, id, { catalog: context.catalog, steps: decision.steps, shapes });
     await moveBackfill(tx, { id, to: "running", reason: null });
     // A plan without work has nothing that could be overwritten.

@@ -176,6 +176,7 @@ async function start(url: string, database: Database, catalog: Catalog): Promise
     reason: "test",
     environment: "test",
     requestedBy: "test",
+    requirement: { start: 0, promote: 0, signOff: [] },
     traceparent: undefined,
   });
   await insertDatasets(

@@ -7,8 +7,12 @@ describe("roles", () => {
     expect(roles.map((role) => allows(role, useCase))).toEqual(roles.map((_, rank) => rank >= least));
   });
 
-  it("let nobody below an approver change live tables", () => {
+  it("let nobody below an operator change live tables, and nobody below an approver agree to it", () => {
     for (const useCase of ["backfill.promote", "backfill.rollback"] as const) {
+      expect(allows("viewer", useCase)).toBe(false);
+      expect(allows("operator", useCase)).toBe(true);
+    }
+    for (const useCase of ["approval.approve", "approval.request_changes"] as const) {
       expect(allows("operator", useCase)).toBe(false);
       expect(allows("approver", useCase)).toBe(true);
     }

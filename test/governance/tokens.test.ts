@@ -33,9 +33,20 @@ describe("API tokens", () => {
     expect(JSON.stringify(await listTokens(database))).not.toContain(row?.hash);
   });
 
+  it("name the person behind it, and the groups that they speak for", async () => {
+    const wish = { name: "grace laptop", role: "approver" as const, person: "grace", groups: ["finance"] };
+    const { token, id } = await createToken(database, "ada", wish);
+    expect(await authenticate(database, token)).toEqual({ ...wish, token: id });
+  });
+
   it("name their actor", async () => {
     const { token } = await createToken(database, "ada", { name: "grace", role: "approver" });
-    expect(await authenticate(database, token)).toEqual({ name: "grace", role: "approver" });
+    expect(await authenticate(database, token)).toEqual({
+      name: "grace",
+      role: "approver",
+      person: "grace",
+      token: expect.any(String),
+    });
   });
 
   it("are refused with another secret under a known prefix", async () => {

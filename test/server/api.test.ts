@@ -162,10 +162,14 @@ describe("input", () => {
       role: "operator",
     });
     expect(harness.rederive.calls).toEqual([
-      { act: "backfills", actor: { name: "viewer", role: "viewer" }, args: [{ limit: 7, state: "running" }] },
+      {
+        act: "backfills",
+        actor: { name: "viewer", role: "viewer", person: "viewer", token: expect.any(String) },
+        args: [{ limit: 7, state: "running" }],
+      },
       {
         act: "setLimit",
-        actor: { name: "operator", role: "operator" },
+        actor: { name: "operator", role: "operator", person: "operator", token: expect.any(String) },
         args: ["revenue", { rate: null }, "quiet hours"],
       },
     ]);

@@ -8,12 +8,21 @@ import { check } from "../../src/catalog/check.ts";
 import { derived, exposure, source } from "../../src/catalog/dataset.ts";
 import { whole } from "../../src/catalog/scheme.ts";
 import { RederiveError } from "../../src/errors.ts";
-import type { Lineage } from "../../src/lineage/graph.ts";
 import { type Actor, type Role, roles } from "../../src/governance/roles.ts";
 import { authenticate, createToken } from "../../src/governance/tokens.ts";
+import type { Lineage } from "../../src/lineage/graph.ts";
 import { makePlan, type Plan } from "../../src/plan.ts";
 import type { Affected } from "../../src/planner/affected.ts";
-import type { Baseline, Bisection, CheckReport, Status, TaskCounts } from "../../src/report.ts";
+import type {
+  Approvals,
+  Baseline,
+  Bisection,
+  CheckReport,
+  LiveValidation,
+  PreflightReport,
+  Status,
+  TaskCounts,
+} from "../../src/report.ts";
 import { type RunningServer, type ServerOptions, startServer } from "../../src/server/index.ts";
 import type { ActingPort, BackfillPort, Readiness, RederivePort } from "../../src/server/port.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
@@ -137,6 +146,7 @@ export class FakeRederive implements RederivePort {
       },
       backfills: (options) => answer("backfills", [aStatus()], options),
       check: (input) => answer("check", aCheckReport(null), input),
+      validation: () => answer("validation", [aValidation()]),
       impact: (input) => answer("impact", anImpact(), input),
       lineage: (input) => answer("lineage", aLineage(), input),
       lineageColumns: (dataset) => {
@@ -171,11 +181,41 @@ function aBackfill(answer: Answer, id: string): BackfillPort {
     cancel: (input) => answer("cancel", aStatus(), input),
     retry: (input) => answer("retry", aStatus(), input),
     status: () => answer("status", aStatus()),
-    diff: (options) => answer("diff", { backfill: id, datasets: [] }, options),
+    diff: (options) => answer("diff", { backfill: id, digest: "d", datasets: [] }, options),
     bisect: (options) => answer("bisect", aBisection(id), options),
+    preflight: () => answer("preflight", aPreflight(id)),
     check: (input) => answer("check", aCheckReport(id), input),
+    approve: (input) => answer("approve", someApprovals(id), input),
+    requestChanges: (input) => answer("requestChanges", someApprovals(id), input),
+    comment: (input) => answer("comment", someApprovals(id), input),
+    withdraw: (input) => answer("withdraw", someApprovals(id), input),
+    approvals: () => answer("approvals", someApprovals(id)),
     promote: (input) => answer("promote", merged, input),
     rollback: (input) => answer("rollback", { ...merged, state: "rolled_back" as const }, input),
+  };
+}
+
+function someApprovals(backfill: string): Approvals {
+  const said = { at: "2001-01-31T00:00:00.000Z", expiresAt: "2001-02-03T00:00:00.000Z" };
+  return {
+    backfill,
+    planHash: "p",
+    requestedBy: "ada",
+    needed: { start: 1, promote: 1, signOff: ["finance"] },
+    entries: [
+      { act: "start", verdict: "changes_requested", approver: "grace", comment: "too wide", ...said },
+      { act: "promote", verdict: "approved", approver: "grace", comment: null, digest: "d", void: "expired", ...said },
+    ],
+  };
+}
+
+function aPreflight(backfill: string): PreflightReport {
+  const seen = { what: "orders has no rows", seen: "nothing in 2001-01-31", mitigation: "load them first" };
+  return {
+    backfill,
+    stopped: false,
+    findings: [{ code: "missing_partitions", severity: "warn", dataset: "orders", ...seen }],
+    looked: ["orders (31 partitions for gaps)"],
   };
 }
 
@@ -229,6 +269,12 @@ function aCheckReport(backfill: string | null): CheckReport {
       },
     ],
   };
+}
+
+function aValidation(): LiveValidation {
+  const [startedAt, finishedAt] = ["2001-02-01T00:00:00.000Z", "2001-02-01T00:00:01.000Z"];
+  const { failures } = aCheckReport(null).datasets[0] as CheckReport["datasets"][number];
+  return { dataset: "revenue", every: "1h", startedAt, finishedAt, checked: 31, failing: 1, error: null, failures };
 }
 
 function anImpact(): Affected {
