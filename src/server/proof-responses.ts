@@ -1,12 +1,16 @@
 /** What the API answers about proof, typed as the reports that it describes. */
 import { z } from "zod";
 import type { Affected } from "../planner/affected.ts";
-import type { Baseline, Bisection, CheckReport } from "../report.ts";
+import type { Baseline, Bisection, CheckReport, PreflightReport } from "../report.ts";
 import { components } from "./requests.ts";
-import { checkOutcome, count, instant, severity, textRow } from "./responses.ts";
+import { checkOutcome, count, instant, preflightFields, severity, textRow } from "./responses.ts";
 
 const names = z.array(z.string());
 const image = textRow.nullable();
+
+export const preflightReport: z.ZodType<PreflightReport> = z
+  .object({ backfill: z.string(), stopped: z.boolean().describe("A finding stops it"), ...preflightFields })
+  .register(components, { id: "PreflightReport" });
 
 export const bisection: z.ZodType<Bisection> = z
   .object({

@@ -1,4 +1,4 @@
-/** Routes about proof: where a divergence comes from, checks, what a change would reach, and golden baselines. */
+/** Routes about proof: what a preflight finds, where a divergence comes from, checks, what a change would reach, and golden baselines. */
 import * as accept from "./proof-requests.ts";
 import * as answer from "./proof-responses.ts";
 import { backfillPath, noFields } from "./requests.ts";
@@ -7,6 +7,17 @@ import { backfillOf, type Route, route } from "./route.ts";
 const nothing = { path: noFields, query: noFields, body: noFields };
 
 export const proofRoutes: readonly Route[] = [
+  route({
+    ...nothing,
+    operation: "getPreflight",
+    method: "get",
+    at: "/backfills/:id/preflight",
+    useCase: "backfill.preflight",
+    summary: "Look again at schema, sources and room for a backfill, as it was done when it was planned",
+    path: backfillPath,
+    answer: answer.preflightReport,
+    run: async (call) => (await backfillOf(call)).preflight(),
+  }),
   route({
     ...nothing,
     operation: "bisectBackfill",

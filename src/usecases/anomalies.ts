@@ -48,7 +48,7 @@ export async function anomaliesOf(
 }
 
 /** Weekdays repeat, and hours of the day. */
-function periodOf(scheme: PartitionScheme): number {
+export function periodOf(scheme: PartitionScheme): number {
   if (scheme.kind !== "time") return 1;
   return scheme.unit === "day" ? 7 : scheme.unit === "hour" ? 24 : 1;
 }
@@ -139,6 +139,6 @@ function rowOf({ partition, anomaly }: Found, scheme: PartitionScheme): Record<s
   };
 }
 
-function shortNumber(value: number): string {
+export function shortNumber(value: number): string {
   return String(Number(value.toPrecision(6)));
 }

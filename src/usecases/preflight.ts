@@ -4,6 +4,7 @@
  *
  * 1. Schema: can everybody still read what they read? If not, the plan stops here, and the readers are named.
  * 2. What changed in the tables since a run last started, and who reads what will go away.
+ * 3. What is in the sources, by a few cheap looks, and whether there is room for what is going to be written.
  */
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Dataset } from "../catalog/dataset.ts";
@@ -19,13 +20,15 @@ import type { Preflight, PreflightFinding, PreflightReport } from "../report.ts"
 import { decisionOf } from "../store/backfills.ts";
 import { taskSpeeds } from "../store/status.ts";
 import { keepShapes } from "../store/table-shapes.ts";
-import type { Tx } from "../tx.ts";
+import type { Database, Tx } from "../tx.ts";
 import { brokenAssumptions } from "../validation/assumptions.ts";
 import { describeTransform } from "../warehouse/describe.ts";
 import { extentOf } from "../warehouse/extent.ts";
 import { readsOfInputs } from "../warehouse/fingerprint.ts";
 import { type Shapes, schemaFindings, shapesOf } from "./compatibility.ts";
 import { type Context, requireBackfill } from "./context.ts";
+import { lookAtRoom } from "./room.ts";
+import { lookAtSources } from "./source-data.ts";
 
 /** The tables of the catalog, after nobody was found who cannot read them. Throws `plan_refused`, naming who cannot. */
 export async function requireCompatible(tx: Tx, catalog: Catalog): Promise<Shapes> {
@@ -42,40 +45,63 @@ export interface Subject {
   /** The partitions that each source has. */
   readonly extents: PartitionMap;
   readonly speeds: ReadonlyMap<string, TaskSpeed>;
+  readonly maxCandidateBytes: number | undefined;
 }
 
 /** Of tables that everybody can read. */
-export async function preflightOf(tx: Tx, subject: Subject): Promise<Preflight> {
+export async function preflightOf(database: Database, subject: Subject): Promise<Preflight> {
   const { catalog, steps, shapes } = subject;
   const datasets = datasetsOf(catalog, steps);
   const findings = [
     ...datasets.flatMap(({ name }) => driftOf(shapes.get(name) ?? missingShape(name))),
-    ...(await deprecationsOf(tx, catalog, datasets)),
+    ...(await database.transaction((tx) => deprecationsOf(tx, catalog, datasets))),
   ];
-  return { findings: bySeverity(findings), looked: [`the columns of ${count(shapes.size, "table")}`] };
+  const sources = await lookAtSources(database, subject);
+  const room = await lookAtRoom(database, subject);
+  return {
+    findings: bySeverity([...findings, ...sources.findings, ...room.findings]),
+    looked: [tablesLookedAt(shapes), ...sources.looked, ...room.looked],
+  };
 }
 
 /** Asks again what was asked when a backfill was planned. Changes nothing. */
 export async function preflight(context: Context, id: string): Promise<PreflightReport> {
-  const { catalog, database } = context;
+  const { catalog, database, settings } = context;
   const row = await requireBackfill(database, id);
   const { steps } = decisionOf(row);
-  const found = await database.transaction(
-    async (tx) => {
-      const shapes = await shapesOf(tx, catalog);
-      const looked = [`the columns of ${count(shapes.size, "table")}`];
-      const incompatible = await schemaFindings(tx, catalog, shapes);
-      // Nothing more can be asked of tables that cannot be read.
-      if (incompatible.length > 0) return { findings: incompatible, looked };
-      const broken = await assumptionsOf(tx, catalog, steps);
-      const extents = await extentsOf(tx, datasetsOf(catalog, steps));
-      const speeds = await taskSpeeds(tx, [...catalog.datasets.keys()]);
-      const rest = await preflightOf(tx, { catalog, steps, shapes, extents, speeds });
-      return { findings: bySeverity([...broken, ...rest.findings]), looked: rest.looked };
-    },
-    { isolation: "repeatable read" },
-  );
-  return { backfill: id, stopped: found.findings.some(({ severity }) => severity === "stop"), ...found };
+  const { shapes, incompatible } = await abandoned(database, async (tx) => {
+    const all = await shapesOf(tx, catalog);
+    return { shapes: all, incompatible: await schemaFindings(tx, catalog, all) };
+  });
+  // Nothing more can be asked of tables that cannot be read.
+  if (incompatible.length > 0) {
+    return { backfill: id, stopped: true, findings: incompatible, looked: [tablesLookedAt(shapes)] };
+  }
+  const broken = await database.transaction((tx) => assumptionsOf(tx, catalog, steps));
+  const extents = await extentsOf(database, datasetsOf(catalog, steps));
+  const speeds = await taskSpeeds(database, [...catalog.datasets.keys()]);
+  const { maxCandidateBytes } = settings;
+  const rest = await preflightOf(database, { catalog, steps, shapes, extents, speeds, maxCandidateBytes });
+  const findings = bySeverity([...broken, ...rest.findings]);
+  return { backfill: id, stopped: findings.some(({ severity }) => severity === "stop"), findings, looked: rest.looked };
+}
+
+/** The transaction is given up whatever comes out: a driver may refuse to commit one in which a statement failed. */
+async function abandoned<Result>(database: Database, work: (tx: Tx) => Promise<Result>): Promise<Result> {
+  const ended: { result?: Result } = {};
+  const enough = new Error("read enough");
+  try {
+    await database.transaction(
+      async (tx) => {
+        ended.result = await work(tx);
+        throw enough;
+      },
+      { isolation: "repeatable read" },
+    );
+  } catch (error) {
+    if (error !== enough) throw error;
+  }
+  return ended.result as Result;
 }
 
 /** What the tables of a plan look like when it starts: what is drift later is told by it. */
@@ -105,6 +131,10 @@ async function extentsOf(tx: Tx, datasets: readonly Dataset[]): Promise<Map<stri
     if (dataset.kind === "source") extents.set(dataset.name, await extentOf(tx, dataset));
   }
   return extents;
+}
+
+function tablesLookedAt(shapes: Shapes): string {
+  return `the columns of ${count(shapes.size, "table")}`;
 }
 
 function missingShape(dataset: string): Parameters<typeof driftOf>[0] {

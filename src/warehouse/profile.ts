@@ -6,7 +6,7 @@
  * would cost more than everything else together. Nulls are counted where a column may have some.
  */
 import { boundsOf } from "../catalog/bounds.ts";
-import type { Derived } from "../catalog/dataset.ts";
+import type { Dataset, Derived } from "../catalog/dataset.ts";
 import type { OrderedScheme, PartitionScheme } from "../catalog/scheme.ts";
 import type { PartitionMetrics } from "../report.ts";
 import type { Tx } from "../tx.ts";
@@ -15,14 +15,16 @@ import { partitionColumns } from "./predicate.ts";
 import { identifier } from "./quote.ts";
 
 export interface Profiled {
-  readonly derived: Derived & { readonly partitions: OrderedScheme };
+  readonly derived: { readonly name: string; readonly partitions: OrderedScheme };
   /** The quoted, qualified live table or candidate. */
   readonly relation: string;
   readonly columns: readonly LiveColumn[];
+  /** Leave out distinct values and sums. Default false. */
+  readonly nullsAlone?: boolean;
 }
 
-export function isProfiled(derived: Derived): derived is Profiled["derived"] {
-  return isOrdered(derived.partitions);
+export function isProfiled<D extends Dataset>(dataset: D): dataset is D & Profiled["derived"] {
+  return isOrdered(dataset.partitions);
 }
 
 function isOrdered(scheme: PartitionScheme): scheme is OrderedScheme {
@@ -49,10 +51,10 @@ interface Count {
 /** Counts in each of these partitions, in their order. */
 export async function profile(
   tx: Tx,
-  { derived, relation, columns }: Profiled,
+  { derived, relation, columns, nullsAlone = false }: Profiled,
   partitions: readonly number[],
 ): Promise<PartitionMetrics[]> {
-  const counts = columns.flatMap(countsOf);
+  const counts = columns.flatMap(countsOf).filter(({ of }) => of === "nulls" || !nullsAlone);
   const bounds = partitions.map((partition) => boundsOf(derived.partitions, partition));
   const column = identifier(derived.partitions.column.name);
   const type = derived.partitions.kind === "time" ? derived.partitions.columnType : "int8";

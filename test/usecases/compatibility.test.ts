@@ -165,8 +165,10 @@ describe("a column of the catalog", () => {
 
   it("that was taken out stops the raw statement that reads it", () =>
     withShop(async (stage) => {
-      const before = dashboards({ facts: withoutAmount as unknown as typeof facts });
-      expect(await stopsOf(await stage.open(before))).toMatchObject([
+      const planned = await (await stage.open(shop())).as(tester).plan({ datasets: ["facts"], reason: "test" });
+      const rederive = await stage.open(dashboards({ facts: withoutAmount as unknown as typeof facts }));
+      const stops = await stopsOf(rederive);
+      expect(stops).toMatchObject([
         {
           dataset: "facts",
           reader: "revenue",
@@ -175,6 +177,8 @@ describe("a column of the catalog", () => {
           mitigation: "let revenue read something else, or keep amount in the drizzle table until it does",
         },
       ]);
+      const again = await (await rederive.as(tester).backfill(planned.id)).preflight();
+      expect(again).toMatchObject({ stopped: true, findings: stops });
     }));
 
   it("that holds less than its table stops its readers", () =>
