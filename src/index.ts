@@ -58,11 +58,13 @@ export type {
   Forecast,
   Guarantees,
   Interval,
+  Phase,
   Plan,
   PlanRequest,
   Reason,
   RecomputeStep,
   RequestedExpectation,
+  RequestedPhases,
   ReuseStep,
   SkipStep,
   StaleValidation,
@@ -94,6 +96,7 @@ export type {
   MergeCounts,
   MergeReport,
   PartitionDivergence,
+  PhaseStatus,
   Preflight,
   PreflightCode,
   PreflightFinding,
@@ -109,6 +112,7 @@ export type {
 export type { BackfillState, TaskState } from "./states.ts";
 export type { BaselineChoice, CaptureInput } from "./usecases/baseline.ts";
 export type { CheckInput } from "./usecases/check.ts";
+export type { ApprovePhaseInput } from "./usecases/gate.ts";
 export type { ImpactInput } from "./usecases/impact.ts";
 export type { PlanInput } from "./usecases/plan.ts";
 export type { SampleInput } from "./usecases/sample.ts";

@@ -37,6 +37,16 @@ export interface DatasetExpectation extends Expectation {
   readonly dataset: string;
 }
 
+/** A run that widens step by step, each step judged before the next begins. */
+export interface RequestedPhases {
+  /** Begin with a few partitions from all over, of what matters least. */
+  readonly pilot: boolean;
+  /** Of all partitions, rising, up to 1. */
+  readonly shares: readonly number[];
+  /** What stands after each but the last: go on if nothing is found, or wait for somebody. */
+  readonly gate: "automatic" | "approval";
+}
+
 interface RequestOf {
   /** Which partitions go first where criticality does not decide. Default: the oldest. */
   readonly order?: "newest" | "oldest";
@@ -46,6 +56,8 @@ interface RequestOf {
   readonly continues?: string;
   /** What is expected to change, at most. */
   readonly expect?: RequestedExpectation;
+  /** All at once where undefined. */
+  readonly phases?: RequestedPhases;
 }
 
 export interface ChangesRequest extends RequestOf {
@@ -159,6 +171,16 @@ export interface StaleValidation {
   readonly checks: readonly string[];
 }
 
+/** A part of the run; what comes in a later one is not begun before its gate has passed. */
+export interface Phase {
+  /** `pilot`, or the share that is reached, such as `10%`. */
+  readonly name: string;
+  /** What stands after it. After the last one everything is verified. */
+  readonly gate: "automatic" | "approval";
+  /** What it adds to the phases before it, in plan order. */
+  readonly partitions: readonly { readonly dataset: string; readonly partitions: Ranges }[];
+}
+
 export interface Decision {
   readonly format: 2;
   readonly request: PlanRequest;
@@ -187,6 +209,8 @@ export interface Decision {
   readonly guarantees: Guarantees;
   /** In plan order; absent where nothing was said. Compared with the candidates before the backfill is verified. */
   readonly expect?: readonly DatasetExpectation[];
+  /** In order; absent where everything runs at once. */
+  readonly phases?: readonly Phase[];
 }
 
 /** What holds however the run goes. */

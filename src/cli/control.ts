@@ -10,15 +10,22 @@ interface ActOptions extends CommonOptions {
   readonly reason?: string;
   readonly dataset?: string;
   readonly partitions?: string;
+  readonly phase?: string;
 }
 
 export function addControl(program: Command): void {
   act(program, "pause", "let running tasks finish and start nothing new", (backfill, reason) =>
     backfill.pause({ reason }),
   );
-  act(program, "resume", "go on after a pause, or accept what a hold showed", (backfill, reason) =>
-    backfill.resume({ reason }),
-  );
+  act(
+    program,
+    "resume",
+    "go on after a pause, accept what a hold showed, or approve a phase",
+    (backfill, reason, options) =>
+      options.phase === undefined
+        ? backfill.resume({ reason })
+        : backfill.approvePhase({ phase: options.phase, reason }),
+  ).option("--phase <name>", "let this phase pass, which waits for approval");
   act(program, "cancel", "give the backfill up; live tables stay as they are", (backfill, reason) =>
     backfill.cancel({ reason }),
   );

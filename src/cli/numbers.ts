@@ -21,6 +21,11 @@ export function rate(text: string): { max: number; perMs: number } {
   throw new InvalidArgumentError("Expected a rate such as 50/s, 600/m or 5/100ms.");
 }
 
+/** `1%,10%,100%`. */
+export function shares(text: string): number[] {
+  return text.split(",").map(share);
+}
+
 /** `1%`, `0.5 %` or `0.01` as a share from 0 to 1. */
 export function share(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*(%?)$/.exec(text.trim());

@@ -13,6 +13,7 @@ import { exitCodes } from "./exit.ts";
 import { interruptible } from "./interrupt.ts";
 import { loadConfig } from "./load-config.ts";
 import { lockNote, writeLock } from "./lock.ts";
+import { shares } from "./numbers.ts";
 import { type CommonOptions, type Opened, withRederive } from "./open.ts";
 import { colors, createOutput, type Output } from "./output.ts";
 import {
@@ -36,6 +37,9 @@ export interface PlanOptions extends CommonOptions, FormatOptions, ExpectOptions
   readonly deadline?: string;
   readonly continue?: string;
   readonly sample?: SampleInput;
+  readonly pilot?: boolean;
+  readonly phases?: number[];
+  readonly gate?: "automatic" | "approval";
 }
 
 export interface FormatOptions {
@@ -54,6 +58,18 @@ export function addPlan(program: Command): void {
     .addOption(new Option("--order <which>", "which partitions go first").choices(["oldest", "newest"]))
     .option("--deadline <time>", "when it should be done, with its offset; the plan says whether it can be met")
     .option("--continue <backfill>", "take the place of a backfill, and take over what it has computed and verified")
+    .option("--pilot", "begin with a few partitions from all over, of what matters least; then 1%, 10% and the rest")
+    .option(
+      "--phases <shares>",
+      "run in steps that reach these shares, such as 5%,25%,100%, each judged before the next",
+      shares,
+    )
+    .addOption(
+      new Option(
+        "--gate <which>",
+        "after each step: go on if nothing is found (automatic), or wait for approval",
+      ).choices(["automatic", "approval"]),
+    )
     .option(
       "--sample <what>",
       "compute a share of each dataset (1%), or partitions of one (orders=2001-01-03,2001-02-01..2001-02-08; repeat it), apart, " +
@@ -151,6 +167,9 @@ export function planInputOf(datasets: readonly string[], options: PlanOptions): 
     ...(options.deadline === undefined ? {} : { deadline: options.deadline }),
     ...(options.continue === undefined ? {} : { continues: options.continue }),
     ...expectOptions(options),
+    ...(options.pilot === undefined ? {} : { pilot: options.pilot }),
+    ...(options.phases === undefined ? {} : { phases: options.phases }),
+    ...(options.gate === undefined ? {} : { gate: options.gate }),
     ...(options.sample === undefined ? {} : { sample: options.sample }),
   };
 }

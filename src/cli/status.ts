@@ -1,7 +1,8 @@
 /** `rederive status`: one backfill, or the latest ones. */
 import type { Command } from "commander";
 import { latenessText } from "../planner/pace.ts";
-import type { RunEvent, Status } from "../report.ts";
+import { foundText } from "../planner/phases.ts";
+import type { PhaseStatus, RunEvent, Status } from "../report.ts";
 import { type CommonOptions, withRederive } from "./open.ts";
 import { colors, table } from "./output.ts";
 
@@ -58,6 +59,7 @@ export function statusLines(status: Status): string[] {
         rows,
       ]),
     ),
+    ...phaseLines(status),
   ];
   for (const trouble of status.troubles.slice(0, 10)) {
     lines.push(`  ${colors.red(trouble.state)} ${trouble.dataset} ${trouble.partition}: ${trouble.error.message}`);
@@ -71,14 +73,35 @@ export function statusLines(status: Status): string[] {
   return [...lines, ...nextSteps(status)];
 }
 
+/** How far a backfill has widened, and what was found on the way. */
+function phaseLines({ phases = [] }: Status): string[] {
+  if (phases.length === 0) return [];
+  const found = (phase: PhaseStatus) => (phase.found === null ? "" : foundText(phase.found));
+  const rows = phases.map((phase) => [`  ${phase.name}`, phase.tasks, phaseStateText(phase), found(phase)]);
+  return table(["  phase", "tasks", "state", "differs from what is live"], rows);
+}
+
+function phaseStateText({ state, gate, passedBy }: PhaseStatus): string {
+  if (state === "judged") return colors.yellow("waits for approval");
+  if (state === "passed") return colors.green(passedBy === "planner" ? "passed" : `approved by ${passedBy}`);
+  if (state === "open") return "at work";
+  return gate === "approval" ? "waiting, then approval" : "waiting";
+}
+
 /** What a person may do now. */
 function nextSteps(status: Status): string[] {
   const id = status.backfill;
+  const waiting = status.phases?.find(({ state }) => state === "judged");
   switch (status.state) {
     case "planned":
     case "approved":
       return [`  next: rederive run ${id}`];
     case "held":
+      if (waiting !== undefined) {
+        return [
+          `  next: rederive diff ${id}, then rederive resume ${id} --phase ${waiting.name} --reason "…", or cancel`,
+        ];
+      }
       return [
         `  next: rederive resume ${id} (accept), rederive retry ${id} (compute again) or rederive cancel ${id}, with --reason "…"`,
       ];

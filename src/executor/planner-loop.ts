@@ -32,7 +32,10 @@ export interface PlannerOptions {
   readonly catalog: Catalog;
   /** Who holds the lease: unique over processes. */
   readonly holder: string;
-  /** Checks of whole datasets; moves the backfill to verified or held. Called again until it has, so idempotent. */
+  /**
+   * Checks of whole datasets; lets a backfill pass its next gate, or moves it to verified or held. Called again until it
+   * has, so idempotent.
+   */
   readonly verify: (backfill: string) => Promise<void>;
   /** Chains the audit trail as far as it is committed. Default: somebody else does. */
   readonly chain?: () => Promise<void>;

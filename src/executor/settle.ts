@@ -13,7 +13,7 @@ import { cutOff } from "./cutoff.ts";
 
 export type Term = Leadership & { readonly term: string };
 
-/** Where a backfill stands: it goes on, all of its tasks are settled, or it was held. */
+/** Where a backfill stands: it goes on, all of its tasks are settled (or all before a gate), or it was held. */
 export type Standing = "going" | "finished" | "held";
 
 export async function settle(
@@ -23,7 +23,7 @@ export async function settle(
   blocked: readonly string[],
 ): Promise<Standing> {
   const progress = await progressOf(database, backfill.id, blocked);
-  if (!progress.open) return "finished";
+  if (!progress.open || progress.atGate) return "finished";
   if (progress.moving) return "going";
   // Perhaps a worker died between its commit and the news to its consumers.
   if ((await makeAllReady(database, backfill.id)) > 0) return "going";

@@ -10,8 +10,9 @@ import type { DatasetChange, Decision, Forecast, Plan, PlanRequest, RecomputeSte
 import { recomputeSteps } from "../plan.ts";
 import { derivedInputs } from "./impact.ts";
 import { count, countPartitions, durationText, labelRanges } from "./labels.ts";
-import { listOf } from "./reasons.ts";
+import { phaseTexts } from "./phases.ts";
 import { findingText, lookedTexts } from "./preflight.ts";
+import { listOf } from "./reasons.ts";
 import { causeOf } from "./report.ts";
 import { sampleTexts } from "./sample.ts";
 
@@ -37,6 +38,7 @@ export function explainPlan(catalog: Catalog, plan: Plan, paint: Paint = plain):
     nothing ? "Nothing to do." : forecastText(forecast),
     ...deadlineTexts(forecast),
     ...expectationTexts(decision),
+    ...phaseLines(catalog, decision),
     ...sampleLines(catalog, forecast),
     ...(nothing ? [] : guaranteeTexts(decision).map((line) => paint("quiet", line))),
     ...forecast.warnings.map((warning) => `${paint("warning", "warning:")} ${warning}`),
@@ -46,6 +48,11 @@ export function explainPlan(catalog: Catalog, plan: Plan, paint: Paint = plain):
 
 function section(title: string, lines: readonly string[]): string[] {
   return lines.length === 0 ? [] : [title, ...lines.map((line) => `  ${line}`), ""];
+}
+
+function phaseLines(catalog: Catalog, decision: Decision): string[] {
+  const lines = phaseTexts(catalog, decision);
+  return lines.length === 0 ? [] : ["", ...section("Phases, each judged before the next begins", lines)];
 }
 
 function sampleLines(catalog: Catalog, { sample }: Forecast): string[] {
@@ -78,7 +85,9 @@ function subjectOf(request: PlanRequest): string {
 /** What was found before, worst first, and what was looked at. */
 function preflightLines({ preflight }: Forecast, paint: Paint): string[] {
   if (preflight === undefined) return [];
-  const found = preflight.findings.map((finding) => `${paint("warning", `${finding.severity}:`)} ${findingText(finding)}`);
+  const found = preflight.findings.map(
+    (finding) => `${paint("warning", `${finding.severity}:`)} ${findingText(finding)}`,
+  );
   return [...found, ...lookedTexts(preflight).map((line) => paint("quiet", line))];
 }
 

@@ -13,6 +13,7 @@ import {
   validationTexts,
 } from "./explain.ts";
 import { labelRanges } from "./labels.ts";
+import { phaseTexts } from "./phases.ts";
 import { findingText } from "./preflight.ts";
 import { causeOf } from "./report.ts";
 import { sampleTexts } from "./sample.ts";
@@ -41,6 +42,7 @@ export function planMarkdown(catalog: Catalog, plan: Plan, backfill: string | nu
     ...deadlineTexts(forecast).flatMap((line) => [escaped(line), ""]),
     ...list("To be validated anew (`rederive check --stale`)", validationTexts(catalog, decision)),
     ...list("Expected", expectationTexts(decision)),
+    ...list("Phases, each judged before the next begins", phaseTexts(catalog, decision)),
     ...sampleBlock(catalog, forecast),
     ...list("Warnings", forecast.warnings),
     ...list("Preflight", (forecast.preflight?.findings ?? []).map(findingText)),

@@ -24,6 +24,7 @@ import {
   type PartitionMap,
 } from "./impact.ts";
 import type { PlannerInput } from "./input.ts";
+import { phasesOf } from "./phases.ts";
 import { refuseMissing } from "./refuse.ts";
 import { canonicalRequest } from "./request.ts";
 import { refuseOverlaps } from "./reservations.ts";
@@ -125,5 +126,6 @@ function decisionOf(scope: Scope, impact: Impact, known: KnownSpread): Omit<Deci
       hashAlgorithm: input.hashAlgorithm,
     },
     ...expectationsOf(input.catalog, request.expect, steps),
+    ...phasesOf(input.catalog, { request, steps }),
   };
 }

@@ -1,7 +1,7 @@
 /** A plan as `plan --json` prints it: labels instead of ordinals. Pure. */
 import type { Catalog } from "../catalog/catalog.ts";
-import type { Ranges } from "../catalog/ranges.ts";
-import type { DatasetChange, Decision, Forecast, Plan, Step } from "../plan.ts";
+import { type Ranges, size } from "../catalog/ranges.ts";
+import type { DatasetChange, Decision, Forecast, Phase, Plan, Step } from "../plan.ts";
 import type { BackfillState } from "../states.ts";
 import { windowsOf } from "./labels.ts";
 
@@ -25,6 +25,13 @@ export interface StepsReport {
     readonly checks: readonly string[];
   }[];
   readonly guarantees: Decision["guarantees"];
+  /** In order; absent where everything runs at once. */
+  readonly phases?: readonly {
+    readonly name: string;
+    readonly gate: "automatic" | "approval";
+    readonly tasks: number;
+    readonly partitions: readonly { readonly dataset: string; readonly partitions: readonly string[] }[];
+  }[];
   readonly forecast: Forecast;
 }
 
@@ -66,8 +73,21 @@ export function stepsReport(
       checks,
     })),
     guarantees: decision.guarantees,
+    ...(decision.phases === undefined ? {} : { phases: decision.phases.map((phase) => phaseReport(phase, windows)) }),
     forecast,
   };
+}
+
+function phaseReport(
+  { name, gate, partitions }: Phase,
+  windows: (dataset: string, partitions: Ranges) => string[],
+): NonNullable<StepsReport["phases"]>[number] {
+  const tasks = partitions.reduce((sum, each) => sum + size(each.partitions), 0);
+  const labelled = partitions.map((each) => ({
+    dataset: each.dataset,
+    partitions: windows(each.dataset, each.partitions),
+  }));
+  return { name, gate, tasks, partitions: labelled };
 }
 
 /** Whether a step is there because of the dataset itself, or only because of what it reads. */

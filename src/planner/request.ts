@@ -7,6 +7,7 @@ import { RederiveError } from "../errors.ts";
 import type { PlanRequest } from "../plan.ts";
 import { canonicalExpectation } from "./expectations.ts";
 import { of, type PartitionMap } from "./impact.ts";
+import { canonicalPhases } from "./phases.ts";
 import {
   refuseEmpty,
   refuseNothingNamed,
@@ -38,13 +39,14 @@ export function canonicalRequest(catalog: Catalog, request: PlanRequest): PlanRe
 
 function commonOf(
   catalog: Catalog,
-  { order, deadline, continues, expect }: PlanRequest,
-): Pick<PlanRequest, "order" | "deadline" | "continues" | "expect"> {
+  { order, deadline, continues, expect, phases }: PlanRequest,
+): Pick<PlanRequest, "order" | "deadline" | "continues" | "expect" | "phases"> {
   return {
     ...(expect === undefined ? {} : { expect: canonicalExpectation(catalog, expect) }),
     ...(order === undefined ? {} : { order }),
     ...(deadline === undefined ? {} : { deadline: instantOf(deadline) }),
     ...(continues === undefined ? {} : { continues }),
+    ...(phases === undefined ? {} : { phases: canonicalPhases(phases) }),
   };
 }
 

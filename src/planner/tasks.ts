@@ -10,7 +10,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import type { Derived } from "../catalog/dataset.ts";
 import { type MappedEdge, upstreamOf } from "../catalog/mapping.ts";
 import { intersect, ordinalsOf, type Range, type Ranges, size } from "../catalog/ranges.ts";
-import type { Decision, RecomputeStep } from "../plan.ts";
+import type { Decision, Phase, RecomputeStep } from "../plan.ts";
 import { recomputeSteps } from "../plan.ts";
 import { derivedInputs, edgeOf } from "./impact.ts";
 import { refuseTooManyEdges, refuseTooManyTasks, requireDerived } from "./refuse.ts";
@@ -28,9 +28,19 @@ export interface PlannedEdge {
   readonly consumer: number;
 }
 
+/** Tasks of a phase are ranked together; the next phase begins where they end. */
+export interface PlannedPhase {
+  readonly name: string;
+  readonly gate: Phase["gate"];
+  readonly firstRank: number;
+  readonly tasks: number;
+}
+
 export interface TaskGraph {
   readonly tasks: readonly PlannedTask[];
   readonly edges: readonly PlannedEdge[];
+  /** None where everything runs at once. */
+  readonly phases: readonly PlannedPhase[];
 }
 
 export interface TaskLimits {
@@ -41,7 +51,7 @@ export interface TaskLimits {
 }
 
 /** What of a decision makes its tasks. */
-type Planned = Pick<Decision, "steps" | "request">;
+type Planned = Pick<Decision, "steps" | "request" | "phases">;
 
 export const defaultMaxTasks = 1_000_000;
 
@@ -67,8 +77,9 @@ interface Links {
 export function expandTasks(catalog: Catalog, decision: Planned, limits: TaskLimits = {}): TaskGraph {
   const links = linkTasks(catalog, decision, limits);
   const newestFirst = decision.request.order === "newest";
-  const order = rankOrder(links, rootsInOrder(links, newestFirst), newestFirst);
-  return { tasks: tasksOf(links, order), edges: edgesOf(links, order) };
+  const depthFirst = rankOrder(links, rootsInOrder(links, newestFirst), newestFirst);
+  const { order, phases } = inPhases(links, decision.phases ?? [], depthFirst);
+  return { tasks: tasksOf(links, order), edges: edgesOf(links, order), phases };
 }
 
 /** How many tasks and edges a decision has. Refuses with `plan_too_large` where that is over the limits. */
@@ -260,6 +271,42 @@ function rankOrder(links: Links, roots: readonly number[], newestFirst: boolean)
     }
   }
   return order;
+}
+
+/** The same order phase by phase. No task comes in an earlier phase than what it reads, so producers stay before consumers. */
+function inPhases(
+  links: Links,
+  phases: readonly Phase[],
+  depthFirst: Uint32Array,
+): { order: Uint32Array; phases: PlannedPhase[] } {
+  if (phases.length === 0) return { order: depthFirst, phases: [] };
+  const phaseOf = phaseOfTasks(links, phases);
+  const parts = phases.map((_, index) => depthFirst.filter((task) => phaseOf[task] === index));
+  const order = new Uint32Array(links.total);
+  let firstRank = 0;
+  const planned = phases.map(({ name, gate }, index) => {
+    const part = parts[index] as Uint32Array;
+    order.set(part, firstRank);
+    const phase = { name, gate, firstRank, tasks: part.length };
+    firstRank += part.length;
+    return phase;
+  });
+  return { order, phases: planned };
+}
+
+function phaseOfTasks({ blocks, total }: Links, phases: readonly Phase[]): Uint8Array {
+  const byName = new Map(blocks.map((block) => [block.step.dataset, block]));
+  const phaseOf = new Uint8Array(total);
+  for (const [index, { partitions }] of phases.entries()) {
+    for (const { dataset, partitions: ranges } of partitions) {
+      const { first, slots } = byName.get(dataset) as Block;
+      for (const range of ranges) {
+        const [start, end] = slots.interval(range);
+        phaseOf.fill(index, first + start, first + end);
+      }
+    }
+  }
+  return phaseOf;
 }
 
 /** How many of a task's intervals, and of the present one's producers, are behind. */

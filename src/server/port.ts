@@ -71,6 +71,7 @@ export interface BackfillPort {
   start(): Promise<Status>;
   pause(options: { reason: string }): Promise<Status>;
   resume(options: { reason: string }): Promise<Status>;
+  approvePhase(options: { phase: string; reason: string }): Promise<Status>;
   cancel(options: { reason: string }): Promise<Status>;
   retry(options: { reason: string; dataset?: string; partitions?: readonly string[] | Ranges }): Promise<Status>;
   status(): Promise<Status>;

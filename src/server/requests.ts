@@ -121,6 +121,13 @@ export const planBody = z
       z.string().min(1).max(80).describe("A backfill that this one takes the place of; what it verified is taken over"),
     ),
     expect: z.exactOptional(expectation),
+    pilot: z.exactOptional(z.boolean().describe("Begin with a few partitions from all over, of what matters least")),
+    phases: z.exactOptional(
+      z.array(z.number().gt(0).max(1)).min(1).max(100).describe("Run in steps that reach these shares, rising"),
+    ),
+    gate: z.exactOptional(
+      z.enum(["automatic", "approval"]).describe("After each phase: go on if nothing is found (default), or wait"),
+    ),
     sample: z.exactOptional(sample),
     reason,
   })
@@ -131,6 +138,18 @@ export const startBody = z
   .register(components, { id: "StartRequest" });
 
 export const reasonBody = z.strictObject({ reason }).register(components, { id: "ReasonRequest" });
+
+export const resumeBody = z
+  .strictObject({
+    reason,
+    phase: z.exactOptional(
+      z
+        .string()
+        .regex(/^(pilot|[0-9.]{1,9}%)$/, "a phase is pilot or a share such as 10%")
+        .describe("Let this phase pass, which waits for approval; takes the role approver"),
+    ),
+  })
+  .register(components, { id: "ResumeRequest" });
 
 export const retryBody = z
   .strictObject({

@@ -13,6 +13,7 @@ import type {
   Diff,
   LimitSetting,
   MergeReport,
+  PhaseStatus,
   PreflightFinding,
   Sample,
   SampledDataset,
@@ -82,6 +83,21 @@ const deadline: z.ZodType<DeadlineForecast> = z.object({
   late: z.exactOptional(z.object({ seenAt: instant, expected: instant.nullable() })),
 });
 
+const gate = z.enum(["automatic", "approval"]);
+
+const phaseStatus: z.ZodType<PhaseStatus> = z.object({
+  name: z.string(),
+  tasks: count,
+  gate,
+  state: z.enum(["waiting", "open", "judged", "passed"]),
+  judgedAt: instant.nullable(),
+  passedAt: instant.nullable(),
+  passedBy: z.string().nullable(),
+  found: z
+    .array(z.object({ dataset: z.string(), added: count, removed: count, changed: count, unchanged: count }))
+    .nullable(),
+});
+
 export const status: z.ZodType<Status> = z
   .object({
     backfill: z.string(),
@@ -97,6 +113,7 @@ export const status: z.ZodType<Status> = z
     tasks: taskCounts,
     total: count,
     datasets: z.array(datasetStatus),
+    phases: z.exactOptional(z.array(phaseStatus)),
     troubles: z.array(trouble),
     failedChecks: z.array(checkOutcome),
     seconds: z.number(),
@@ -163,6 +180,7 @@ const requestFields = {
       datasets: z.exactOptional(z.record(z.string(), z.object(expectationFields))),
     }),
   ),
+  phases: z.exactOptional(z.object({ pilot: z.boolean(), shares: z.array(z.number()), gate })),
 };
 
 const planRequest: z.ZodType<PlanRequest> = z.discriminatedUnion("kind", [
@@ -313,6 +331,15 @@ export const plan: z.ZodType<Plan> = z
         hashAlgorithm: z.string(),
       }),
       expect: z.exactOptional(z.array(z.object({ dataset: z.string(), ...expectationFields }))),
+      phases: z.exactOptional(
+        z.array(
+          z.object({
+            name: z.string(),
+            gate,
+            partitions: z.array(z.object({ dataset: z.string(), partitions: ranges })),
+          }),
+        ),
+      ),
     }),
     forecast,
   })

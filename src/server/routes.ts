@@ -103,10 +103,14 @@ export const routes: readonly Route[] = [
     method: "post",
     at: "/backfills/:id/resume",
     useCase: "backfill.resume",
-    summary: "Go on after a pause, or release a hold",
-    body: accept.reasonBody,
+    summary: "Go on after a pause, release a hold, or let a phase pass that waits for approval",
+    body: accept.resumeBody,
     answer: answer.status,
-    run: async (call) => (await backfillOf(call)).resume(call.body),
+    run: async (call) => {
+      const { reason, phase } = call.body;
+      const backfill = await backfillOf(call);
+      return phase === undefined ? backfill.resume({ reason }) : backfill.approvePhase({ phase, reason });
+    },
   }),
   route({
     ...ofBackfill,

@@ -11,6 +11,7 @@ import type { Tx } from "../tx.ts";
 import { changedReads, digestOf } from "./contents.ts";
 import { isWaiting, type ReadyTask } from "./edges.ts";
 import { unchangedTasks } from "./live.ts";
+import { gateRank } from "./phases.ts";
 
 export interface CutoffArgs {
   readonly backfill: string;
@@ -79,7 +80,8 @@ with open as materialized (
   update rederive.task t
   set state = case when j.unchanged then 'unchanged' else 'ready' end,
     -- One that ran before has an old job, which the releaser knows how to renew.
-    released_at = case when j.nth <= $2::int and not j.unchanged and t.epoch = 0 then clock_timestamp() end,
+    released_at = case when j.nth <= $2::int and not j.unchanged and t.epoch = 0
+      and t.rank < ${gateRank("t.backfill")} then clock_timestamp() end,
     finished_at = case when j.unchanged then clock_timestamp() end
   from judged j
   where t.id = j.id and ${isWaiting}

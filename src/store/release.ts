@@ -1,6 +1,7 @@
 /** Table `task` as the delivery sees it: what is released, what may be, and what was delivered and is not worked on. */
 import type { Tx } from "../tx.ts";
 import type { ReadyTask } from "./edges.ts";
+import { gateRank } from "./phases.ts";
 
 /** A backfill that is at work, and what is held in it. */
 export interface RunningBackfill {
@@ -55,7 +56,8 @@ export interface ReleasedTask {
 /**
  * Takes the next tasks by rank into the window, in order of rank. Marks them released before their jobs exist: a
  * crash in between leaves tasks without jobs, which the sweep finds, and never jobs that nobody counts. Rows that a
- * worker is just making ready are left for the next time. A prunable task waits outside: most of them never run.
+ * worker is just making ready are left for the next time. A prunable task waits outside: most of them never run. So does
+ * what comes after a gate.
  */
 export async function releaseTasks(
   tx: Tx,
@@ -73,6 +75,7 @@ export async function releaseTasks(
        where t.backfill = $1::text and t.released_at is null
          and (t.state = 'ready' or t.state = 'waiting' and not t.prunable)
          and (not $4::bool or t.state = 'ready') and t.dataset <> all($3::text[])
+         and t.rank < ${gateRank("$1::text")}
        order by t.rank limit $2::int
        for no key update skip locked
      )

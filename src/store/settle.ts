@@ -1,25 +1,32 @@
 /** What the planner asks to decide whether a backfill is done, stuck, or without workers that could do it. */
 import type { Tx } from "../tx.ts";
+import { gateRank } from "./phases.ts";
 
 export interface Progress {
   /** Something is not done yet. */
   readonly open: boolean;
   /** A task is at work, or may start. */
   readonly moving: boolean;
+  /** All before the first waiting phase is settled; false where there is none. */
+  readonly atGate: boolean;
 }
+
+const unsettled = "('waiting', 'ready', 'running', 'stale', 'failed', 'quarantined')";
 
 /** Existence alone: a backfill may have a million tasks. `blocked` are the datasets below a hold. */
 export async function progressOf(tx: Tx, backfill: string, blocked: readonly string[]): Promise<Progress> {
   const [row] = await tx.query<Progress>(
     `select
-       exists (select from rederive.task where backfill = $1::text
-         and state in ('waiting', 'ready', 'running', 'stale', 'failed', 'quarantined')) as open,
+       exists (select from rederive.task where backfill = $1::text and state in ${unsettled}) as open,
        exists (select from rederive.task where backfill = $1::text and state = 'running')
          or exists (select from rederive.task where backfill = $1::text and state = 'ready'
-           and dataset <> all($2::text[])) as moving`,
+           and dataset <> all($2::text[]) and rank < ${gateRank("$1::text")}) as moving,
+       exists (select from rederive.phase where backfill = $1::text and state = 'waiting')
+         and not exists (select from rederive.task where backfill = $1::text and state in ${unsettled}
+           and rank < ${gateRank("$1::text")}) as "atGate"`,
     [backfill, blocked],
   );
-  return row ?? { open: false, moving: false };
+  return row ?? { open: false, moving: false, atGate: false };
 }
 
 /**
@@ -29,14 +36,13 @@ export async function progressOf(tx: Tx, backfill: string, blocked: readonly str
 export async function isStuck(tx: Tx, backfill: string, blocked: readonly string[]): Promise<boolean> {
   const [row] = await tx.query<{ stuck: boolean }>(
     `select exists (
-       select from rederive.task where backfill = $1::text
-         and state in ('waiting', 'ready', 'running', 'stale', 'failed', 'quarantined')
+       select from rederive.task where backfill = $1::text and state in ${unsettled}
      ) and not exists (
        select from rederive.task t where t.backfill = $1::text
          and (t.state = 'running'
-           or t.state = 'ready' and t.dataset <> all($2::text[])
-           or t.state = 'waiting' and t.dataset <> all($2::text[])
-             and not exists (select from rederive.edge e where e.consumer = t.id and not e.done))
+           or t.dataset <> all($2::text[]) and t.rank < ${gateRank("$1::text")}
+             and (t.state = 'ready' or t.state = 'waiting'
+               and not exists (select from rederive.edge e where e.consumer = t.id and not e.done)))
      ) as stuck`,
     [backfill, blocked],
   );

@@ -5,6 +5,7 @@
 import { RederiveError } from "../errors.ts";
 import { appendAudit } from "../store/audit.ts";
 import { type BackfillRow, moveBackfill, readDatasets, releaseHolds } from "../store/backfills.ts";
+import { judgedPhase, reopenPhase } from "../store/phases.ts";
 import { endReservations } from "../store/reservations.ts";
 import { cancelTasks, retryTasks } from "../store/tasks.ts";
 import type { Tx } from "../tx.ts";
@@ -38,6 +39,7 @@ export async function pause(context: Context, id: string, input: Reasoned): Prom
 /** Goes on after a pause, or accepts what a hold showed. */
 export async function resume(context: Context, id: string, input: Reasoned): Promise<void> {
   await act(context, id, "resume", input.reason, async (tx, row) => {
+    await refuseAtGate(tx, row);
     const overruled = await standingReasons(tx, row);
     const released = await releaseHolds(tx, id, true);
     const moved = await moveBackfill(tx, { id, to: "running", reason: null, from: ["paused", "held"] });
@@ -47,6 +49,14 @@ export async function resume(context: Context, id: string, input: Reasoned): Pro
     }
     return { released, overruled };
   });
+}
+
+/** What waits for approval is approved, which takes another role, and not only resumed. */
+async function refuseAtGate(tx: Tx, row: BackfillRow): Promise<void> {
+  const waiting = await judgedPhase(tx, row.id);
+  if (waiting === undefined) return;
+  const approval = `rederive resume ${row.id} --phase ${waiting.name} --reason "…"`;
+  throw wrongState(row, "resume", `an approver lets the phase pass with: ${approval}`);
 }
 
 /** Why the backfill stands still: what a person who resumes it decides to go on in spite of. */
@@ -97,6 +107,7 @@ export async function retry(context: Context, id: string, input: RetryInput): Pr
     }
     count = retried;
     await releaseHolds(tx, id, false);
+    await reopenPhase(tx, id);
     await moveBackfill(tx, { id, to: "running", reason: null, from: ["held", "verified"] });
     return { tasks: retried, dataset: input.dataset, partitions: input.partitions };
   });

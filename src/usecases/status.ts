@@ -6,6 +6,7 @@ import { latenessText } from "../planner/pace.ts";
 import type { RunEvent, Status, TaskCounts } from "../report.ts";
 import type { BackfillState, TaskState } from "../states.ts";
 import { type BackfillRow, listBackfills, readDatasets } from "../store/backfills.ts";
+import { readPhases } from "../store/phases.ts";
 import { failedChecks, liveProcesses, rowsWritten } from "../store/status.ts";
 import { countTasks, troubledTasks } from "../store/tasks.ts";
 import type { Tx } from "../tx.ts";
@@ -26,13 +27,14 @@ export async function list(context: Context, options: { limit?: number; state?: 
 }
 
 async function statusOf(tx: Tx, catalog: Catalog, row: BackfillRow): Promise<Status> {
-  const [datasets, counts, rows, troubles, checks, workers] = await Promise.all([
+  const [datasets, counts, rows, troubles, checks, workers, phases] = await Promise.all([
     readDatasets(tx, row.id),
     countTasks(tx, row.id),
     rowsWritten(tx, row.id),
     troubledTasks(tx, row.id, troublesShown),
     failedChecks(tx, row.id, checksShown),
     liveProcesses(tx, "worker"),
+    readPhases(tx, row.id),
   ]);
   const label = (dataset: string, ordinal: number) => {
     const found = catalog.datasets.get(dataset);
@@ -58,6 +60,7 @@ async function statusOf(tx: Tx, catalog: Catalog, row: BackfillRow): Promise<Sta
       ...(dataset.holdReason === null ? {} : { holdReason: dataset.holdReason }),
       rows: rows.get(dataset.dataset) ?? 0,
     })),
+    ...(phases.length === 0 ? {} : { phases: phases.map(({ ordinal: _ordinal, ...phase }) => phase) }),
     troubles: troubles.map((task) => ({
       dataset: task.dataset,
       partition: label(task.dataset, task.partition),

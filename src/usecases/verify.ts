@@ -11,6 +11,7 @@ import { appendAudit } from "../store/audit.ts";
 import { type BackfillDataset, lockBackfill, moveBackfill, readDatasets } from "../store/backfills.ts";
 import { clearCheckResults, holdDataset, insertCheckResults } from "../store/checks.ts";
 import { unchangedPartitions } from "../store/live.ts";
+import { endPhases } from "../store/phases.ts";
 import type { Database, Tx } from "../tx.ts";
 import { datasetProbes } from "../validation/across.ts";
 import { judgeDataset, type Outcome, resultsAcross, type Verdict, verdictOf } from "../validation/verdict.ts";
@@ -43,6 +44,7 @@ export async function verify(
     await record(tx, backfill, judged);
     const holds = await standingHolds(tx, backfill);
     const to = holds.length === 0 ? "verified" : "held";
+    if (to === "verified") await endPhases(tx, backfill, "planner");
     await moveBackfill(tx, { id: backfill, to, reason: holds.length === 0 ? null : holds.join("; ") });
     await appendAudit(tx, {
       actor: "planner",
@@ -55,12 +57,19 @@ export async function verify(
   });
 }
 
-async function judge(database: Database, catalog: Catalog, backfill: string): Promise<Judged[]> {
+/** What is computed, as it would be after a promotion: all of it, or at a gate what was reached (`within`) by dataset. */
+export async function judge(
+  database: Database,
+  catalog: Catalog,
+  backfill: string,
+  within?: ReadonlyMap<string, Ranges>,
+): Promise<Judged[]> {
   const judged: Judged[] = [];
   const outside = await outsideReach(database, catalog, backfill);
-  const all = await across(database, catalog, backfill);
+  const all = await across(database, catalog, backfill, within);
   const parts = all.map(({ part }) => part);
   for (const each of all) {
+    if (within !== undefined && !within.has(each.dataset)) continue;
     const { outcomes } = await judgeDataset(database, each.derived, each.probes);
     const anomalies = await anomaliesOf(database, each.derived, each.part, backfill);
     const baselines = await baselineOutcomes(database, each.part, parts, derivedOf(catalog));
@@ -79,10 +88,14 @@ export async function across(
   database: Database,
   catalog: Catalog,
   backfill: string,
+  within?: ReadonlyMap<string, Ranges>,
 ): Promise<(Omit<Judged, "verdict" | "proofs"> & { readonly derived: Derived; readonly part: Recomputed })[]> {
   const rows = await readDatasets(database, backfill);
   const unchanged = await unchangedPartitions(database, backfill);
-  const parts = rows.flatMap((row) => recomputed(catalog, row, unchanged.get(row.dataset) ?? noRanges) ?? []);
+  const parts = rows.flatMap((row) => {
+    const partitions = within === undefined ? row.partitions : (within.get(row.dataset) ?? noRanges);
+    return recomputed(catalog, { ...row, partitions }, unchanged.get(row.dataset) ?? noRanges) ?? [];
+  });
   return Promise.all(
     parts.map(async (part) => {
       const { dataset, accepted } = rows.find((row) => row.dataset === part.derived.name) as BackfillDataset;
@@ -101,7 +114,7 @@ function recomputed(catalog: Catalog, row: BackfillDataset, unchanged: Ranges): 
 }
 
 /** Stores what was found, and holds what it condemns. What a person has accepted holds nothing. */
-async function record(tx: Tx, backfill: string, judged: readonly Judged[]): Promise<void> {
+export async function record(tx: Tx, backfill: string, judged: readonly Judged[]): Promise<void> {
   for (const { dataset, accepted, probes, verdict, proofs } of judged) {
     await recordAcross(tx, { backfill, dataset }, probes, verdict, proofs);
     if (verdict.hold !== null && !accepted) await holdDataset(tx, { backfill, dataset, reason: verdict.hold });
@@ -109,7 +122,7 @@ async function record(tx: Tx, backfill: string, judged: readonly Judged[]): Prom
 }
 
 /** Why datasets are held: by what was found just now, or by a task after which nothing was left to start. */
-async function standingHolds(tx: Tx, backfill: string): Promise<string[]> {
+export async function standingHolds(tx: Tx, backfill: string): Promise<string[]> {
   const rows = await readDatasets(tx, backfill);
   return rows.filter(({ held }) => held).map(({ dataset, holdReason }) => `${dataset}: ${holdReason ?? "held"}`);
 }

@@ -178,6 +178,7 @@ function aBackfill(answer: Answer, id: string): BackfillPort {
     start: () => answer("start", aStatus()),
     pause: (input) => answer("pause", aStatus(), input),
     resume: (input) => answer("resume", aStatus(), input),
+    approvePhase: (input) => answer("approvePhase", aStatus(), input),
     cancel: (input) => answer("cancel", aStatus(), input),
     retry: (input) => answer("retry", aStatus(), input),
     status: () => answer("status", aStatus()),

@@ -1,7 +1,16 @@
 /** A small shop over sixty days: orders, one fact an order, and revenue a day; and an instance over a database of its own. */
 import { sql } from "drizzle-orm";
 import { boolean, date, integer, numeric, pgTable, primaryKey, text, timestamp } from "drizzle-orm/pg-core";
-import { createRederive, type Derived, daily, defineCatalog, derived, type Rederive, source } from "rederive";
+import {
+  type Config,
+  createRederive,
+  type Derived,
+  daily,
+  defineCatalog,
+  derived,
+  type Rederive,
+  source,
+} from "rederive";
 import { runToEnd, tester, withTestDatabase } from "rederive/testing";
 import { inject } from "vitest";
 import type { Catalog } from "../../src/catalog/catalog.ts";
@@ -87,7 +96,7 @@ export function shop(shape: Shape = {}): Catalog {
 export interface Stage {
   readonly url: string;
   readonly database: Database;
-  open(catalog: Catalog): Promise<Rederive>;
+  open(catalog: Catalog, more?: Partial<Config>): Promise<Rederive>;
   /** Computes and promotes everything. */
   bootstrap(catalog: Catalog): Promise<Rederive>;
 }
@@ -96,8 +105,8 @@ export async function withShop(callback: (stage: Stage) => Promise<void>): Promi
   await withTestDatabase(inject("databaseUrl"), async (url) => {
     const database = openDatabase(url, { max: 2 });
     const opened: Rederive[] = [];
-    const open = async (catalog: Catalog): Promise<Rederive> => {
-      const rederive = await createRederive({ catalog, databaseUrl: url, environment: "test" });
+    const open = async (catalog: Catalog, more: Partial<Config> = {}): Promise<Rederive> => {
+      const rederive = await createRederive({ catalog, databaseUrl: url, environment: "test", ...more });
       opened.push(rederive);
       return rederive;
     };
