@@ -1,7 +1,7 @@
 /** `rederive check`: the checks asked again, of candidates or of what is live, without computing anything. */
 import type { Command } from "commander";
 import { RederiveError } from "../errors.ts";
-import type { CheckedDataset, CheckOutcome } from "../report.ts";
+import type { CheckedDataset, CheckOutcome, LiveValidation } from "../report.ts";
 import { exitCodes } from "./exit.ts";
 import { type CommonOptions, withRederive } from "./open.ts";
 import { table } from "./output.ts";
@@ -11,6 +11,7 @@ interface CheckOptions extends CommonOptions {
   readonly partitions?: string;
   readonly stale?: boolean;
   readonly live?: boolean;
+  readonly scheduled?: boolean;
 }
 
 export function addCheck(program: Command): void {
@@ -22,8 +23,11 @@ export function addCheck(program: Command): void {
     .option("--partitions <labels>", "these partitions of the dataset alone, comma-separated")
     .option("--stale", "only what was not judged by the rules as they are now, or broke one")
     .option("--live", "everything that is live")
+    .option("--scheduled", "ask nothing: show what scheduled looks have found in live data")
     .action(async (id: string | undefined, _options: unknown, command: Command) => {
-      await checkCommand(id, command.optsWithGlobals<CheckOptions>());
+      const options = command.optsWithGlobals<CheckOptions>();
+      if (options.scheduled === true) await showValidation(id, options);
+      else await checkCommand(id, options);
     });
 }
 
@@ -43,6 +47,42 @@ async function checkCommand(backfill: string | undefined, options: CheckOptions)
     for (const line of checkLines(report.datasets)) output.text(line);
     if (report.failed) process.exitCode = exitCodes.checksFailed;
   });
+}
+
+async function showValidation(backfill: string | undefined, options: CheckOptions): Promise<void> {
+  if (backfill !== undefined || options.live === true || options.stale === true || options.partitions !== undefined) {
+    throw new RederiveError(
+      "usage",
+      "--scheduled shows what is known of live data; give no other option but --dataset",
+    );
+  }
+  await withRederive(options, async ({ acting, output }) => {
+    const all = await acting.validation();
+    const datasets = all.filter(({ dataset }) => options.dataset === undefined || dataset === options.dataset);
+    output.data({ datasets });
+    for (const line of validationLines(datasets)) output.text(line);
+    const broken = datasets.some(
+      ({ error, failures }) => error !== null || failures.some(({ severity }) => severity === "error"),
+    );
+    if (broken) process.exitCode = exitCodes.checksFailed;
+  });
+}
+
+function validationLines(datasets: readonly LiveValidation[]): string[] {
+  if (datasets.length === 0)
+    return ['no dataset is validated on a schedule; declare one with validate: { every: "1h" }'];
+  const lines = table(
+    ["dataset", "every", "last look", "partitions read", "failed checks"],
+    datasets.map(({ dataset, every, startedAt, finishedAt, checked, failing }) => [
+      dataset,
+      every,
+      startedAt === null ? "none yet" : `${startedAt}${finishedAt === null ? " (not finished)" : ""}`,
+      checked ?? "",
+      failing ?? "",
+    ]),
+  );
+  const errors = datasets.flatMap(({ dataset, error }) => (error === null ? [] : [`  ${dataset}: no look: ${error}`]));
+  return [...lines, ...errors, ...datasets.flatMap(({ failures }) => failures.flatMap(failureLines))];
 }
 
 function refuseVague(backfill: string | undefined, { dataset, partitions, live, stale }: CheckOptions): void {

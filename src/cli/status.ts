@@ -17,6 +17,7 @@ export function addStatus(program: Command): void {
           const backfills = await acting.backfills();
           output.data({ backfills });
           for (const line of listLines(backfills)) output.text(line);
+          for (const line of (await acting.validation()).flatMap(liveLines)) output.text(line);
           return;
         }
         const status = await (await acting.backfill(id)).status();
@@ -39,6 +40,14 @@ function listLines(backfills: readonly Status[]): string[] {
       status.reason,
     ]),
   );
+}
+
+/** Live data that its schedule has found wrong; nothing where all is well. */
+function liveLines({ dataset, failing, error, startedAt }: LiveValidation): string[] {
+  const asked = `rederive check --scheduled --dataset ${dataset}`;
+  if (error !== null) return [`${colors.yellow("live")} ${dataset} could not be checked at ${startedAt}: ${asked}`];
+  if (failing === null || failing === 0) return [];
+  return [`${colors.red("live")} ${dataset}: ${failing} ${failing === 1 ? "check fails" : "checks fail"}: ${asked}`];
 }
 
 /** A status as lines for people. */

@@ -26,6 +26,7 @@ import { Recovery, type RecoveryOptions } from "./recovery.ts";
 import { defaultWindowTasks, type ReleaseOptions, releaseWindow } from "./release.ts";
 import { holdDrifted, settle, type Term } from "./settle.ts";
 import { Sweeper, type SweeperOptions } from "./sweeper.ts";
+import { Watcher, type WatchOptions } from "./watcher.ts";
 
 export interface PlannerOptions {
   readonly delivery: Delivery;
@@ -59,6 +60,10 @@ export interface PlannerOptions {
   readonly deadlinesMs?: number;
   /** A backfill is held after so long without a worker that has its definitions. Default 60,000. */
   readonly codeDriftMs?: number;
+  /** Scheduled looks at live data. Default: none. */
+  readonly watch?: WatchOptions | undefined;
+  /** Between two questions whether a look is due. Default 1,000. */
+  readonly watchMs?: number;
   readonly release?: ReleaseOptions;
   readonly sweeper?: SweeperOptions;
   readonly recovery?: RecoveryOptions;
@@ -106,6 +111,7 @@ export class PlannerLoop {
   readonly #loop: Loop<PlannerCounts>;
   readonly #sweeper: Sweeper;
   readonly #recovery: Recovery;
+  readonly #watcher: Watcher | undefined;
   readonly #limits: readonly QueueLimit[];
   /** When each periodic step ran last. */
   readonly #ran = new Map<string, number>();
@@ -118,6 +124,7 @@ export class PlannerLoop {
     this.#options = options;
     this.#sweeper = new Sweeper(options.delivery, options.sweeper);
     this.#recovery = new Recovery(options.delivery, options.recovery);
+    this.#watcher = options.watch && new Watcher(options.watch, options.delivery.onError);
     this.#limits = limitsOf(options.catalog);
     this.#loop = new Loop({
       name: "the planner",
@@ -142,9 +149,10 @@ export class PlannerLoop {
     this.#loop.wake();
   }
 
-  /** Finishes the turn and the verifications under way, then gives up the lead. */
+  /** Finishes the turn, the verifications and the partition of a look that are under way, then gives up the lead. */
   async stop(): Promise<void> {
     await this.#loop.stop();
+    await this.#watcher?.stop();
     await Promise.all(this.#verifying.values());
     const term = this.#term;
     this.#term = undefined;
@@ -154,6 +162,7 @@ export class PlannerLoop {
 
   async #turn(): Promise<PlannerCounts> {
     const term = await this.#lead();
+    if (term === undefined) this.#watcher?.leave();
     if (term === undefined) return nothing;
     const { delivery } = this.#options;
     const { database } = delivery;
@@ -169,6 +178,7 @@ export class PlannerLoop {
       async () => void (await tendCandidates(database)),
     );
     await this.#every("audit", this.#options.chainMs ?? 1_000, undefined, async () => this.#options.chain?.());
+    await this.#every("watch", this.#options.watchMs ?? 1_000, 0, async () => this.#watcher?.begin(term) ?? 0);
     if (backfills.length === 0) return { ...counts, ...(await this.#recover()) };
     const swept = await this.#sweep(backfills);
     const blocked = new Map(backfills.map((backfill) => [backfill.id, this.#blockedIn(backfill)] as const));

@@ -1,7 +1,7 @@
 /** What the API answers about proof, typed as the reports that it describes. */
 import { z } from "zod";
 import type { Affected } from "../planner/affected.ts";
-import type { Baseline, Bisection, CheckReport, PreflightReport } from "../report.ts";
+import type { Baseline, Bisection, CheckReport, LiveValidation, PreflightReport } from "../report.ts";
 import { components } from "./requests.ts";
 import { checkOutcome, count, instant, preflightFields, severity, textRow } from "./responses.ts";
 
@@ -70,6 +70,23 @@ export const checkReport: z.ZodType<CheckReport> = z
     ),
   })
   .register(components, { id: "CheckReport" });
+
+export const validationList: z.ZodType<{ readonly datasets: readonly LiveValidation[] }> = z
+  .object({
+    datasets: z.array(
+      z.object({
+        dataset: z.string(),
+        every: z.string(),
+        startedAt: instant.nullable(),
+        finishedAt: instant.nullable().describe("Null while a look is under way"),
+        checked: count.nullable().describe("Partitions that were read: 0 where nobody had written anything"),
+        failing: count.nullable(),
+        error: z.string().nullable(),
+        failures: z.array(checkOutcome).describe("The first 20"),
+      }),
+    ),
+  })
+  .register(components, { id: "ValidationList" });
 
 export const impact: z.ZodType<Affected> = z
   .object({

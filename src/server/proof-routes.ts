@@ -55,6 +55,16 @@ export const proofRoutes: readonly Route[] = [
   }),
   route({
     ...nothing,
+    operation: "getValidation",
+    method: "get",
+    at: "/validation",
+    useCase: "check.read",
+    summary: "What scheduled looks have found in live data",
+    answer: answer.validationList,
+    run: async ({ rederive, actor }) => ({ datasets: await rederive.as(actor).validation() }),
+  }),
+  route({
+    ...nothing,
     operation: "getImpact",
     method: "get",
     at: "/impact",

@@ -55,6 +55,18 @@ export async function clearCheckResults(tx: Tx, args: CheckedPartition): Promise
   );
 }
 
+/**
+ * The same of the rules about the dataset as a whole alone. What else was found when the backfill was verified (anomalies,
+ * baselines) is not asked again, and stays.
+ */
+export async function clearRuleResults(tx: Tx, of: Omit<CheckedPartition, "partition">): Promise<void> {
+  await tx.query(
+    `delete from rederive.check_result
+     where backfill = $1::text and dataset = $2::text and partition is null and evidence ? 'rule'`,
+    [of.backfill, of.dataset],
+  );
+}
+
 /** Nothing downstream of a held dataset starts. The first reason stays; false where it was held already. */
 export async function holdDataset(
   tx: Tx,
@@ -119,12 +131,17 @@ export async function liveStamps(tx: Tx, selection: ContentSelection): Promise<S
   );
 }
 
-/** Notes by which rules the content was judged now. False where it was computed anew meanwhile. */
+/**
+ * Notes by which rules the content was judged now. False where it was computed anew meanwhile. A stamp that says so
+ * already is not written again: scheduled looks would fill the table with dead rows.
+ */
 export async function restampChecks(tx: Tx, stamp: string, checks: readonly StampedCheck[]): Promise<boolean> {
-  const rows = await tx.query("update rederive.stamp set checks = $2::text::jsonb where id = $1::int8 returning id", [
-    stamp,
-    JSON.stringify(checks),
-  ]);
+  const rows = await tx.query(
+    `with changed as (
+       update rederive.stamp set checks = $2::text::jsonb where id = $1::int8 and checks <> $2::text::jsonb
+     ) select id from rederive.stamp where id = $1::int8`,
+    [stamp, JSON.stringify(checks)],
+  );
   return rows.length > 0;
 }
 

@@ -10,6 +10,7 @@ interface Instruments {
   readonly rows: Counter;
   readonly errors: Counter;
   readonly promotions: Counter;
+  readonly looks: Counter;
 }
 
 /** What the fleet looks like now; read from Postgres and the queues when metrics are collected. */
@@ -18,6 +19,8 @@ export interface FleetSample {
   readonly tasks: Readonly<Record<string, number>>;
   /** Jobs by queue, then by state. */
   readonly queues: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** Checks that fail on live data, by dataset, where a schedule has them asked. */
+  readonly failing?: Readonly<Record<string, number>>;
   /** Entries of the audit trail that are not chained yet, and the age of the oldest one. */
   readonly audit?: { readonly unchained: number; readonly oldestSeconds: number };
 }
@@ -64,6 +67,11 @@ export function recordPromotion(
   instruments().promotions.add(1, { act, outcome });
 }
 
+/** A scheduled look at live data has ended: checks fail, none fails, or it could not be made. */
+export function recordLook(dataset: string, outcome: "passed" | "failing" | "error"): void {
+  instruments().looks.add(1, { dataset, outcome });
+}
+
 /**
  * Feeds the gauges `rederive.task.states`, `rederive.queue.depth` and those of the audit trail from `read`, which runs at
  * each collection. A failing read leaves the gauges as they were. Returns a function that ends the observation.
@@ -86,10 +94,15 @@ export function observeFleet(read: () => Promise<FleetSample>): () => void {
     description: "Age of the oldest entry of the audit trail that is not chained yet",
     unit: "s",
   });
-  const gauges = [states, depth, unchained, lag];
+  const failing = meter.createObservableGauge("rederive.live.failing", {
+    description: "Checks that fail on live data, by dataset that is validated on a schedule",
+    unit: "{check}",
+  });
+  const gauges = [states, depth, unchained, lag, failing];
   const observe: Parameters<typeof meter.addBatchObservableCallback>[0] = async (result) => {
     const sample = await read().catch(() => undefined);
     if (sample === undefined) return;
+    for (const [dataset, count] of Object.entries(sample.failing ?? {})) result.observe(failing, count, { dataset });
     for (const [state, count] of Object.entries(sample.tasks)) result.observe(states, count, { state });
     for (const [queue, counts] of Object.entries(sample.queues)) {
       for (const [state, count] of Object.entries(counts)) result.observe(depth, count, { queue, state });
@@ -125,6 +138,10 @@ function makeInstruments(provider: MeterProvider): Instruments {
     promotions: meter.createCounter("rederive.promotions", {
       description: "Promotions and rollbacks, by outcome",
       unit: "{promotion}",
+    }),
+    looks: meter.createCounter("rederive.looks", {
+      description: "Scheduled looks at live data, by outcome",
+      unit: "{look}",
     }),
   };
 }

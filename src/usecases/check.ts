@@ -5,37 +5,22 @@
  */
 import type { Derived } from "../catalog/dataset.ts";
 import { definitionOf, metadataShape } from "../catalog/definition.ts";
-import { noRanges, type Ranges, union } from "../catalog/ranges.ts";
+import type { Ranges } from "../catalog/ranges.ts";
 import { RederiveError } from "../errors.ts";
 import { bindingsOf, type RunPlan, RunPlans } from "../executor/run-plan.ts";
 import { hashOf } from "../hash.ts";
 import type { CheckedDataset, CheckReport } from "../report.ts";
 import { appendAudit } from "../store/audit.ts";
 import { moveBackfill, readDatasets } from "../store/backfills.ts";
-import {
-  candidateContents,
-  holdDataset,
-  liveStamps,
-  markValidated,
-  type RuleVersion,
-  rulesAcross,
-  type StampedContent,
-} from "../store/checks.ts";
-import { liveContents } from "../store/contents.ts";
+import { candidateContents, holdDataset, markValidated } from "../store/checks.ts";
 import { keepDefinitions } from "../store/definitions.ts";
 import { unchangedPartitions } from "../store/live.ts";
 import { withSpan } from "../telemetry/spans.ts";
-import { datasetProbes } from "../validation/across.ts";
-import { taskProbes } from "../validation/compile.ts";
-import { judgeDataset } from "../validation/verdict.ts";
-import { liveColumns, ownedOf } from "../warehouse/columns.ts";
-import { liveConstraints } from "../warehouse/constraints.ts";
-import type { DatasetProbe, Probe } from "../warehouse/probe.ts";
-import { tableName } from "../warehouse/quote.ts";
 import { type Context, requireBackfill, requireLocked, wrongState } from "./context.ts";
+import { liveLook, livePartitions, liveRules } from "./live-look.ts";
+import { type Look, type Looked, type LookOptions, lookAt } from "./look.ts";
 import { type PartitionChoice, rangesOfChoice } from "./partitions.ts";
-import { type Findings, findingsOf, recheck, type Subject, together } from "./recheck.ts";
-import { across, recordAcross } from "./verify.ts";
+import { across } from "./verify.ts";
 
 export interface CheckInput {
   /** Look at the candidates of this backfill. Default: at what is live. */
@@ -47,15 +32,6 @@ export interface CheckInput {
   /** Only what was not judged by the rules as they are now, or broke one of them. Default false. */
   readonly stale?: boolean | undefined;
   readonly onProgress?: ((dataset: string, done: number, total: number) => void) | undefined;
-}
-
-/** Partitions of one dataset, and the rules about it as a whole. */
-interface Look {
-  readonly subject: Subject;
-  readonly across: readonly DatasetProbe[];
-  /** The backfill under which results about the whole dataset are kept; undefined where nothing is live. */
-  readonly keeper: string | undefined;
-  readonly contents: (notBy: readonly RuleVersion[] | undefined) => Promise<StampedContent[]>;
 }
 
 /** Throws `wrong_state` for a backfill without candidates, `code_drift` where its datasets are defined otherwise now. */
@@ -82,7 +58,7 @@ async function checkCandidates(context: Context, input: CheckInput, id: string):
   const plan = await plans.plan(id);
   const whole = await across(database, catalog, id);
   const unchanged = await unchangedPartitions(database, id);
-  const checked: { dataset: CheckedDataset; hold: string | null }[] = [];
+  const checked: Looked[] = [];
   for (const name of names) {
     const derived = sameDefinition(context, plan, name);
     const run = await plans.dataset(plan, derived);
@@ -93,18 +69,14 @@ async function checkCandidates(context: Context, input: CheckInput, id: string):
       keeper: id,
       contents: (notBy) => candidateContents(database, id, { dataset: name, partitions, notBy }),
     };
-    checked.push(await checkDataset(context, input, look));
+    checked.push(await lookAt(database, look, lookOptions(context, input)));
   }
   await settle(context, id, checked);
   return reportOf(id, checked);
 }
 
 /** Holds what failed, as the task would have, and writes the audit row. */
-async function settle(
-  context: Context,
-  id: string,
-  checked: readonly { readonly dataset: CheckedDataset; readonly hold: string | null }[],
-): Promise<void> {
+async function settle(context: Context, id: string, checked: readonly Looked[]): Promise<void> {
   await context.database.transaction(async (tx) => {
     const row = await requireLocked(tx, id);
     const holds: string[] = [];
@@ -128,16 +100,15 @@ async function settle(
 
 async function checkLive(context: Context, input: CheckInput): Promise<CheckReport> {
   const { database, catalog } = context;
-  const live = new Map<string, Ranges>();
-  for (const { dataset, partitions } of await liveContents(database)) {
-    live.set(dataset, union(live.get(dataset) ?? noRanges, partitions));
-  }
+  const live = await livePartitions(database);
   const names = namesOf(input) ?? catalog.order.filter((name) => live.has(name) && isDerived(context, name));
-  const checked: { dataset: CheckedDataset; hold: string | null }[] = [];
+  const checked: Looked[] = [];
   for (const name of names) {
-    const look = await liveLook(context, input, name, live);
-    checked.push(await checkDataset(context, input, look));
-    if (input.partitions === undefined) await noteValidated(context, look.subject.derived);
+    const derived = requireDerived(context, name);
+    const partitions = partitionsOf(context, input, name);
+    const look = await liveLook(database, derived, await liveRules(database, derived), live, partitions);
+    checked.push(await lookAt(database, look, lookOptions(context, input)));
+    if (input.partitions === undefined) await noteValidated(context, derived);
   }
   await appendAudit(database, {
     actor: context.actor.name,
@@ -148,7 +119,7 @@ async function checkLive(context: Context, input: CheckInput): Promise<CheckRepo
 }
 
 /** All of the dataset was judged by the checks as they are now, so plans need not ask for it. */
-async function noteValidated({ database, catalog }: Context, derived: Derived): Promise<void> {
+export async function noteValidated({ database, catalog }: Context, derived: Derived): Promise<void> {
   const content = metadataShape(derived, catalog.criticalityOf(derived.name));
   const metadata = hashOf(content);
   await database.transaction(async (tx) => {
@@ -157,88 +128,9 @@ async function noteValidated({ database, catalog }: Context, derived: Derived): 
   });
 }
 
-async function liveLook(
-  context: Context,
-  input: CheckInput,
-  name: string,
-  live: ReadonlyMap<string, Ranges>,
-): Promise<Look> {
-  const { database } = context;
-  const derived = requireDerived(context, name);
-  const partitions = partitionsOf(context, input, name);
-  const columns = ownedOf(derived, await liveColumns(database, derived));
-  const constraints = await liveConstraints(database, derived);
-  const relation = tableName(derived.table);
-  const nothing = { steps: new Map(), candidates: new Map() };
-  const bound = { derived, extents: live };
-  const all = { derived, candidate: relation, partitions: noRanges, everything: true };
-  const contents = (notBy: readonly RuleVersion[] | undefined, of: Ranges | undefined) =>
-    liveStamps(database, { dataset: name, partitions: of, notBy });
-  return {
-    subject: {
-      derived,
-      relation,
-      columns,
-      probes: taskProbes(derived, columns, constraints),
-      bindingsOf: (ordinal) => bindingsOf(nothing, bound, ordinal),
-    },
-    across: datasetProbes(derived, constraints, [all]),
-    keeper: await newestKeeper(context, name),
-    contents: (notBy) => contents(notBy, partitions),
-  };
-}
-
-async function checkDataset(
-  context: Context,
-  input: CheckInput,
-  look: Look,
-): Promise<{ dataset: CheckedDataset; hold: string | null }> {
-  const { subject } = look;
-  const { name } = subject.derived;
-  const all = await look.contents(undefined);
-  const contents = input.stale === true ? await look.contents(versionsOf(subject.probes)) : all;
-  let done = 0;
-  const inPartitions = await recheck(context.database, subject, contents, {
-    lockTimeoutMs: context.settings.lockTimeoutMs,
-    onPartition: () => {
-      done += 1;
-      input.onProgress?.(name, done, contents.length);
-    },
-  });
-  const { failing, failures, hold } = together([inPartitions, await recheckAcross(context, input, look)]);
-  return {
-    dataset: { dataset: name, checked: contents.length, upToDate: all.length - contents.length, failing, failures },
-    hold,
-  };
-}
-
-/** The rules about the dataset as a whole, unless partitions were named or all of these rules are known to hold. */
-async function recheckAcross(context: Context, input: CheckInput, look: Look): Promise<Findings> {
-  const { keeper, across: probes, subject } = look;
-  const nothing: Findings = { failing: 0, failures: [], hold: null };
-  if (keeper === undefined || input.partitions !== undefined) return nothing;
-  const { derived } = subject;
-  if (input.stale === true) {
-    const known = await rulesAcross(context.database, keeper, derived.name);
-    const isKnown = ({ name, rule }: RuleVersion) => known.some((each) => each.name === name && each.rule === rule);
-    if (versionsOf(probes).every(isKnown)) return nothing;
-  }
-  const verdict = await judgeDataset(context.database, derived, probes);
-  await context.database.transaction((tx) =>
-    recordAcross(tx, { backfill: keeper, dataset: derived.name }, probes, verdict),
-  );
-  return findingsOf(derived.name, null, verdict);
-}
-
-function versionsOf(probes: readonly (Probe | DatasetProbe)[]): RuleVersion[] {
-  return probes.map(({ name, rule }) => ({ name, rule: rule ?? "" }));
-}
-
-/** What is live came from several backfills; the newest one looked at the dataset as it is now. */
-async function newestKeeper(context: Context, dataset: string): Promise<string | undefined> {
-  const contents = await liveStamps(context.database, { dataset, partitions: undefined, notBy: undefined });
-  const newest = contents.toSorted((a, b) => (BigInt(a.stamp) < BigInt(b.stamp) ? 1 : -1))[0];
-  return newest?.backfill;
+function lookOptions({ settings }: Context, { partitions, stale, onProgress }: CheckInput): LookOptions {
+  const { lockTimeoutMs } = settings;
+  return { lockTimeoutMs, onProgress, stale: stale === true, whole: partitions === undefined };
 }
 
 function namesOf({ datasets }: CheckInput): string[] | undefined {
@@ -283,10 +175,7 @@ function countsOf({ dataset, checked, failing }: CheckedDataset): Record<string,
   return { dataset, checked, failing };
 }
 
-function reportOf(
-  backfill: string | null,
-  checked: readonly { readonly dataset: CheckedDataset; readonly hold: string | null }[],
-): CheckReport {
+function reportOf(backfill: string | null, checked: readonly Looked[]): CheckReport {
   return {
     backfill,
     scope: backfill === null ? "live" : "candidates",

@@ -7,7 +7,7 @@ import { labelOf } from "../catalog/label.ts";
 import { sqlState } from "../errors.ts";
 import type { CheckOutcome } from "../report.ts";
 import { clearCheckResults, insertCheckResults, restampChecks, type StampedContent } from "../store/checks.ts";
-import type { Database } from "../tx.ts";
+import type { Database, Tx } from "../tx.ts";
 import { judgeTask, type Outcome, stampedChecks, type Verdict } from "../validation/verdict.ts";
 import type { Binding } from "../warehouse/bind.ts";
 import type { LiveColumn } from "../warehouse/columns.ts";
@@ -34,6 +34,8 @@ export interface Findings {
 
 export interface RecheckOptions {
   readonly lockTimeoutMs: number;
+  /** Asked first in each transaction; throws where no more partitions are to be looked at. */
+  readonly enter?: ((tx: Tx) => Promise<void>) | undefined;
   /** Called after each partition. */
   readonly onPartition?: (() => void) | undefined;
 }
@@ -62,7 +64,7 @@ async function recheckPartition(
   database: Database,
   subject: Subject,
   content: StampedContent,
-  { lockTimeoutMs }: RecheckOptions,
+  { lockTimeoutMs, enter }: RecheckOptions,
 ): Promise<Verdict | undefined> {
   const { derived, relation: candidate, columns, probes } = subject;
   const ordinal = content.partition;
@@ -72,6 +74,7 @@ async function recheckPartition(
     database.transaction(
       async (tx) => {
         await pinTransaction(tx, { lockTimeoutMs });
+        await enter?.(tx);
         const measured = await measureCandidate(tx, spec, null);
         const verdict = await judgeTask(tx, spec, measured);
         if (!(await restampChecks(tx, content.stamp, stampedChecks(probes, measured.failures)))) return undefined;

@@ -9,7 +9,7 @@ import { noRanges, type Ranges, subtract } from "../catalog/ranges.ts";
 import type { BackfillState } from "../states.ts";
 import { appendAudit } from "../store/audit.ts";
 import { type BackfillDataset, lockBackfill, moveBackfill, readDatasets } from "../store/backfills.ts";
-import { clearCheckResults, holdDataset, insertCheckResults } from "../store/checks.ts";
+import { clearCheckResults, clearRuleResults, holdDataset, insertCheckResults } from "../store/checks.ts";
 import { unchangedPartitions } from "../store/live.ts";
 import { endPhases } from "../store/phases.ts";
 import type { Database, Tx } from "../tx.ts";
@@ -127,16 +127,17 @@ export async function standingHolds(tx: Tx, backfill: string): Promise<string[]>
   return rows.filter(({ held }) => held).map(({ dataset, holdReason }) => `${dataset}: ${holdReason ?? "held"}`);
 }
 
-/** Replaces what was known of a dataset as a whole. */
+/** Replaces what was known of a dataset as a whole; without `proofs`, those that are known stay. */
 export async function recordAcross(
   tx: Tx,
   of: { readonly backfill: string; readonly dataset: string },
   probes: readonly DatasetProbe[],
   verdict: Verdict,
-  proofs: readonly Outcome[] = [],
+  proofs?: readonly Outcome[],
 ): Promise<void> {
   const where = { ...of, partition: null };
-  await clearCheckResults(tx, where);
-  const results = [...resultsAcross(probes, verdict), ...proofs];
+  if (proofs === undefined) await clearRuleResults(tx, of);
+  else await clearCheckResults(tx, where);
+  const results = [...resultsAcross(probes, verdict), ...(proofs ?? [])];
   if (results.length > 0) await insertCheckResults(tx, { ...where, results });
 }

@@ -19,19 +19,42 @@ export interface WriteCounts {
 
 /** Of the table with all its partitions. Ask once in a transaction: Postgres keeps the first answer. */
 export async function writeCounts(tx: Tx, derived: Derived): Promise<WriteCounts> {
-  const of = (prefix: string) =>
-    `coalesce(sum(${["inserted", "updated", "deleted"].map((kind) => `pg_stat_get_${prefix}tuples_${kind}(oid)`).join(" + ")}), 0)::float8`;
   const [row] = await tx.query<WriteCounts>(
-    `select ${of("")} as counted, ${of("xact_")} as own,
+    `select coalesce(sum(${written("")}), 0)::float8 as counted, coalesce(sum(${written("xact_")}), 0)::float8 as own,
        case when current_setting('track_counts')::boolean then
          md5(concat(pg_postmaster_start_time(), string_agg(oid || ':' || relfilenode, ',' order by oid))) end as storage
-     from pg_class c
-     where c.relkind = 'r' and (c.oid = to_regclass($1::text) or c.oid in (
-       select p.relid from pg_class r cross join lateral pg_partition_tree(r.oid) p
-       where r.oid = to_regclass($1::text) and r.relkind = 'p'))`,
-    [tableName(derived.table)],
+     from ${leaves}`,
+    [[tableName(derived.table)]],
   );
   return row as WriteCounts;
+}
+
+/**
+ * One text for what was counted of all these tables (quoted, qualified): as long as it is the same, nobody has written to
+ * any of them. Null where that cannot be told: the server does not count, or one of them is a view or a foreign table.
+ */
+export async function writeState(tx: Tx, tables: readonly string[]): Promise<string | null> {
+  const [row] = await tx.query<{ state: string | null }>(
+    `select case when current_setting('track_counts')::boolean and not exists (
+         select from unnest($1::text[]) t left join pg_class r on r.oid = to_regclass(t)
+         where r.relkind is null or r.relkind not in ('r', 'p'))
+       then md5(concat(pg_postmaster_start_time(), string_agg(concat_ws(':', oid, relfilenode, ${written("")}), ',' order by oid)))
+       end as state
+     from ${leaves}`,
+    [tables],
+  );
+  return row?.state ?? null;
+}
+
+/** Tables and the partitions of partitioned ones, by the names in the first parameter. */
+const leaves = `pg_class c where c.relkind = 'r' and (
+  c.oid in (select to_regclass(t) from unnest($1::text[]) t)
+  or c.oid in (select p.relid from unnest($1::text[]) t join pg_class r on r.oid = to_regclass(t) and r.relkind = 'p'
+               cross join lateral pg_partition_tree(r.oid) p))`;
+
+function written(prefix: string): string {
+  const kinds = ["inserted", "updated", "deleted"];
+  return kinds.map((kind) => `pg_stat_get_${prefix}tuples_${kind}(oid)`).join(" + ");
 }
 
 /** Has this session tell its counts when its transaction ends, and not some seconds later; servers before 15 cannot. */
