@@ -540,6 +540,8 @@ export const approval = rederive.table(
     groups: text("groups").array(),
     /** The API token that was used; an approval ends with the rights of its token. */
     token: id("token").references(() => apiToken.id),
+    /** The identity of an issuer that was used; null for a token, or where the library itself was called. */
+    identity: id("identity").references(() => identity.id),
     /** Of the tables that the plan reads and writes, as they were. */
     schemaHash: text("schema_hash").notNull(),
     /** Of the difference that was seen; only for promotions. */
@@ -624,3 +626,40 @@ export const exposure = rederive.table("exposure", {
   status: text("status"),
   changedAt: at("changed_at"),
 });
+
+/** A person whom an OpenID issuer vouched for, as of the last time. */
+export const identity = rederive.table(
+  "identity",
+  {
+    id: id("id").primaryKey().generatedAlwaysAsIdentity(),
+    issuer: text("issuer").notNull(),
+    subject: text("subject").notNull(),
+    /** What they were called when they first came; it stays, so that nobody becomes another person by a new name. */
+    person: text("person").notNull().unique(),
+    /** Null where none of their roles means one here: then earlier approvals of theirs do not count. */
+    role: text("role"),
+    groups: text("groups").array(),
+    firstSeenAt: at("first_seen_at").notNull().default(sql`clock_timestamp()`),
+    seenAt: at("seen_at").notNull().default(sql`clock_timestamp()`),
+  },
+  (table) => [
+    unique("identity_subject").on(table.issuer, table.subject),
+    check("identity_role", sql`${table.role} in ('viewer','operator','approver','admin')`),
+  ],
+);
+
+/** A request that came with an Idempotency-Key, and what was answered; null before it was. */
+export const keyedRequest = rederive.table(
+  "keyed_request",
+  {
+    person: text("person").notNull(),
+    key: text("key").notNull(),
+    /** Of method, path, query and body. */
+    hash: text("hash").notNull(),
+    status: integer("status"),
+    location: text("location"),
+    body: text("body"),
+    at: at("at").notNull().default(sql`clock_timestamp()`),
+  },
+  (table) => [primaryKey({ columns: [table.person, table.key] }), index("keyed_request_at").on(table.at)],
+);
