@@ -23,18 +23,22 @@ export function addToken(program: Command): void {
     .option("--expires <instant>", "ISO instant after which it is refused")
     .action(async (name: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<TokenOptions>();
-      await withRederive(options, async ({ acting, output }) => {
-        const issued = await acting.createToken({
-          name,
-          role: options.role,
-          person: options.person,
-          groups: options.groups?.split(",").map((group) => group.trim()),
-          expiresAt: options.expires,
-        });
-        output.data(issued);
-        output.text(issued.token);
-        output.note(`token ${issued.id} for ${name} (${options.role}, { first: true }); it cannot be shown again`);
-      });
+      await withRederive(
+        options,
+        async ({ acting, output }) => {
+          const issued = await acting.createToken({
+            name,
+            role: options.role,
+            person: options.person,
+            groups: options.groups?.split(",").map((group) => group.trim()),
+            expiresAt: options.expires,
+          });
+          output.data(issued);
+          output.text(issued.token);
+          output.note(`token ${issued.id} for ${name} (${options.role}); it cannot be shown again`);
+        },
+        { first: options.role === "admin" },
+      );
     });
   token
     .command("list")
