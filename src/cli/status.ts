@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { latenessText } from "../planner/pace.ts";
 import { foundText } from "../planner/phases.ts";
-import type { PhaseStatus, RunEvent, Status } from "../report.ts";
+import type { LiveValidation, PhaseStatus, RunEvent, Status } from "../report.ts";
 import { type CommonOptions, withRederive } from "./open.ts";
 import { colors, table } from "./output.ts";
 
