@@ -14,6 +14,7 @@ import { decisionOf, readBackfill, readDatasets } from "../store/backfills.ts";
 import type { Database } from "../tx.ts";
 import { taskProbes } from "../validation/compile.ts";
 import type { Binding } from "../warehouse/bind.ts";
+import { candidateNames } from "../warehouse/candidate.ts";
 import { type LiveColumn, liveColumns, ownedOf } from "../warehouse/columns.ts";
 import { liveConstraints } from "../warehouse/constraints.ts";
 import type { Probe } from "../warehouse/probe.ts";
@@ -29,6 +30,8 @@ export interface RunPlan {
   readonly candidates: ReadonlyMap<string, string>;
   /** False where tasks would run under other session settings than those of the plan. */
   readonly samePins: boolean;
+  /** The backfill whose verified rows are taken over. */
+  readonly continues?: string | undefined;
 }
 
 /** One dataset of one backfill, ready to be computed partition by partition. */
@@ -40,6 +43,8 @@ export interface RunDataset {
   readonly probes: readonly Probe[];
   /** What exists of each derived input, for the mappings that read all of it. */
   readonly extents: ReadonlyMap<string, Ranges>;
+  /** The backfill whose verified rows are taken over, and its candidate's quoted, qualified name. */
+  readonly earlier: { readonly backfill: string; readonly candidate: string } | undefined;
 }
 
 /** Backfills that are kept at a time: more than ever run at once, few enough for a worker that lives for months. */
@@ -80,8 +85,13 @@ export class RunPlans {
     const columns = ownedOf(derived, await liveColumns(database, derived));
     const probes = taskProbes(derived, columns, await liveConstraints(database, derived));
     const extents = extentsOf(plan, derived);
-    return { derived, step, candidate, columns, probes, extents };
+    return { derived, step, candidate, columns, probes, extents, earlier: earlierOf(plan, derived) };
   }
+}
+
+function earlierOf({ continues }: RunPlan, { name }: Derived): RunDataset["earlier"] {
+  if (continues === undefined) return undefined;
+  return { backfill: continues, candidate: candidateNames(name, continues).candidate };
 }
 
 /** What a task that reads all of a derived input reads: the partitions that the plan recomputes or reuses. */
@@ -154,6 +164,7 @@ async function loadPlan(database: Database, backfill: string): Promise<RunPlan> 
     known: knownOf(decision),
     candidates: new Map(datasets.map((dataset) => [dataset.dataset, dataset.candidate])),
     samePins: hashOf(decision.pins) === hashOf(pins),
+    continues: decision.request.continues,
   };
 }
 

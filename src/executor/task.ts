@@ -10,11 +10,13 @@
 
 import type { Ranges } from "../catalog/ranges.ts";
 import { isRederiveError, RederiveError } from "../errors.ts";
+import type { Adoptable } from "../store/adoption.ts";
 import type { ClaimRow } from "../store/claims.ts";
 import { unchangedUpstreams } from "../store/cutoff.ts";
 import { withSpan } from "../telemetry/spans.ts";
 import type { TaskSpec } from "../warehouse/measure.ts";
 import type { Session } from "../warehouse/session.ts";
+import { adoptionsOf, rowsOfEarlier } from "./adopt.ts";
 import { claimedOf, claimFor } from "./claim.ts";
 import { giveBack, recordFailure, recordFailures, refusedBeforeClaim } from "./failure.ts";
 import { later, type TaskOutcome, type TaskRef } from "./outcome.ts";
@@ -105,14 +107,20 @@ async function workClaimed(claimed: readonly Claimed[], shared: Shared): Promise
   const [{ ref }] = claimed as readonly [Claimed];
   let dataset: RunDataset;
   let unchanged: ReadonlyMap<string, Ranges>;
+  let adoptions: ReadonlyMap<string, Adoptable>;
   try {
     for (const each of claimed) await shared.at("claimed", each.ref);
     dataset = await context.plans.dataset(plan, requireDerived(context.catalog, ref.dataset));
     unchanged = await unchangedInputs(claimed, shared, dataset);
+    adoptions = await adoptionsOf(claimed, dataset, shared.session);
   } catch (error) {
     return await recordFailures(claimed, shared, error);
   }
-  const parts = claimed.map((each) => ({ ...each, spec: specOf(plan, dataset, each.claim, unchanged) }));
+  const parts = claimed.map((each) => {
+    const spec = specOf(plan, dataset, each.claim, unchanged);
+    const adopts = rowsOfEarlier(dataset, adoptions.get(each.ref.task), spec.bindings);
+    return { ...each, spec: adopts === undefined ? spec : { ...spec, adopts } };
+  });
   // What was tried before is tried alone: whatever it did then, it does not do it to its neighbours.
   const fresh = parts.filter(({ claim }) => claim.epoch === 1);
   const done = fresh.length > 1 ? await workFresh(fresh, { ...shared, dataset, parts: fresh }) : new Map();

@@ -117,9 +117,24 @@ export async function workTogether(attempt: Attempt): Promise<TaskOutcome[] | un
 /** Begins and computes; for `select` in one round trip. */
 async function compute(attempt: Attempt): Promise<Measured[]> {
   const specs = attempt.parts.map(({ spec }) => spec);
-  const computed = await withSpan("compute", {}, () => computeSpecs(attempt, specs));
+  const computed = await withSpan("compute", {}, () => computeOrAdopt(attempt, specs));
   await reached(attempt, "computed");
   return computed;
+}
+
+/** What is taken over must be what its own backfill has measured; where it is not, it is computed after all. */
+async function computeOrAdopt(attempt: Attempt, specs: readonly TaskSpec[]): Promise<Measured[]> {
+  const computed = await computeSpecs(attempt, specs);
+  const asMeasured = ({ adopts }: TaskSpec, index: number) =>
+    adopts === undefined || adopts.outputHash === computed[index]?.outputHash;
+  if (specs.every(asMeasured)) return computed;
+  await attempt.session.query("rollback");
+  const trusted = specs.map((spec, index) => (asMeasured(spec, index) ? spec : withoutAdoption(spec)));
+  return await computeSpecs(attempt, trusted);
+}
+
+function withoutAdoption({ adopts: _adopts, ...spec }: TaskSpec): TaskSpec {
+  return spec;
 }
 
 /** Begins a transaction and computes partitions of one dataset in it. The caller ends it. */
@@ -130,7 +145,8 @@ export async function computeSpecs(
   const [{ derived }] = specs as readonly [TaskSpec];
   const timeout = Math.trunc(derived.timeoutMs);
   const begin = ["begin isolation level repeatable read", `set local statement_timeout = ${timeout}`];
-  if (derived.transform.kind !== "map") return await computeSelect(session, specs, begin);
+  const inPostgres = derived.transform.kind !== "map" || specs.every(({ adopts }) => adopts !== undefined);
+  if (inPostgres) return await computeSelect(session, specs, begin);
   await session.query(begin.join("; "));
   const reader = await lane.reader();
   await reader.limitStatements(timeout);

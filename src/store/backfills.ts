@@ -179,13 +179,21 @@ export async function releaseHolds(tx: Tx, backfill: string, accepted: boolean):
   return rows.map((row) => row.dataset);
 }
 
-/** Tables of backfills that came to their end and will not need them again, as far as they are still there. */
+/**
+ * Tables of backfills that came to their end and will not need them again, as far as they are still there. Another one
+ * that continues a backfill needs them until it has come to its own end.
+ */
 export async function leftoverTables(tx: Tx): Promise<string[]> {
   const rows = await tx.query<{ name: string }>(
     `select t.name from rederive.backfill_dataset d
      join rederive.backfill b on b.id = d.backfill
      cross join lateral (values (d.candidate), (d.restore_point)) as t (name)
-     where b.state in ('cancelled', 'failed', 'finalized') and to_regclass(t.name) is not null`,
+     where b.state in ('cancelled', 'failed', 'finalized') and to_regclass(t.name) is not null
+       -- The decision is canonical JSON, in which quotes within texts are escaped.
+       and not exists (
+         select from rederive.backfill n
+         where n.state in ('planned', 'approved', 'running', 'paused', 'held', 'verified')
+           and position(format('"continues":"%s"', b.id) in n.decision) > 0)`,
   );
   return rows.map((row) => row.name);
 }

@@ -94,7 +94,8 @@ export interface EarlierContent {
 
 /**
  * What a backfill has computed: all its tasks, those that are done and failed no check of severity `error`, and of these
- * the ones whose output is what is live. A partition where the whole dataset is held for other reasons counts too.
+ * the ones whose output is what is live. A partition where the whole dataset is held for other reasons counts too; where
+ * the candidate was dropped nothing does.
  */
 export async function earlierContents(tx: Tx, backfill: string): Promise<EarlierContent[]> {
   const rows = await tx.query<
@@ -109,6 +110,7 @@ export async function earlierContents(tx: Tx, backfill: string): Promise<Earlier
        join rederive.stamp s on s.task = t.id
        left join rederive.live l on l.dataset = t.dataset and l.partition = t.partition
        where t.backfill = d.backfill and t.dataset = d.dataset and t.state = 'done'
+         and to_regclass(d.candidate) is not null
          and not exists (
            select from rederive.check_result c
            where c.backfill = t.backfill and c.dataset = t.dataset and c.partition = t.partition

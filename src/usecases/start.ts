@@ -18,7 +18,7 @@ import { type BackfillRow, decisionOf, insertDatasets, moveBackfill, type NewDat
 import { liveDigests } from "../store/contents.ts";
 import { insertPhases } from "../store/phases.ts";
 import { endReservations, reserve } from "../store/reservations.ts";
-import { insertTasks } from "../store/tasks.ts";
+import { cancelTasks, insertTasks } from "../store/tasks.ts";
 import type { Tx } from "../tx.ts";
 import { requireAssumptions } from "../validation/assumptions.ts";
 import { candidateNames, createCandidate } from "../warehouse/candidate.ts";
@@ -38,6 +38,7 @@ export async function start(context: Context, id: string): Promise<void> {
     await requireApproved(context, tx, row, { act: "start" });
     await requireAssumptions(tx, context.catalog, recomputeSteps(decision));
     const { tasks, edges, phases } = expandTasks(context.catalog, decision);
+    await giveUpEarlier(context, tx, id, decision.request.continues);
     await reserve(tx, id, reservationsOf(decision));
     await makeDatasets(context, tx, id, recomputeSteps(decision));
     await insertTasks(tx, id, tasks, edges, prunableOf(decision));
@@ -56,6 +57,28 @@ export async function start(context: Context, id: string): Promise<void> {
     });
   });
   context.wake();
+}
+
+/**
+ * The backfill that this one takes the place of is cancelled with the start, so that nothing is written twice and its
+ * partitions are free. What it has computed stays as long as this one may take it over.
+ */
+async function giveUpEarlier(context: Context, tx: Tx, id: string, earlier: string | undefined): Promise<void> {
+  if (earlier === undefined) return;
+  const row = await requireLocked(tx, earlier);
+  if (row.state === "promoting") throw wrongState(row, "continue", "wait until its promotion is over, and plan again");
+  const reason = `continued by ${id}`;
+  if (!(await moveBackfill(tx, { id: earlier, to: "cancelled", reason }))) return;
+  const tasks = await cancelTasks(tx, earlier);
+  await endReservations(tx, earlier);
+  await appendAudit(tx, {
+    actor: context.actor.name,
+    act: "backfill.cancel",
+    backfill: earlier,
+    reason,
+    planHash: row.planHash,
+    details: { from: row.state, tasks },
+  });
 }
 
 /** The stored decision, after everything that it rests on was looked at again under this transaction. */

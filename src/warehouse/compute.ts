@@ -1,6 +1,7 @@
 /**
  * A `select` task: one statement deletes what an earlier attempt left, binds the inputs, runs the user's statement,
- * writes the rows and measures them. The caller ends the transaction.
+ * writes the rows and measures them. Rows that are taken over from an earlier backfill come the same way, whatever made
+ * them. The caller ends the transaction.
  */
 import type { SelectTransform } from "../catalog/dataset.ts";
 import { RederiveError } from "../errors.ts";
@@ -12,13 +13,14 @@ import {
   measurement,
   ownedList,
   partitionOf,
+  type RowsOfEarlier,
   type TaskSpec,
 } from "./measure.ts";
 import { identifiers } from "./quote.ts";
 import type { Session } from "./session.ts";
 
 /**
- * Writes partitions of one `select` dataset into its candidate, a statement each, all in one round trip; `before` are
+ * Writes partitions of one `select` dataset, or such that are taken over, into its candidate, a statement each, all in one round trip; `before` are
  * statements that are sent ahead of them, such as `begin`. Errors of Postgres pass through as they are.
  */
 export async function computeSelect(
@@ -26,7 +28,9 @@ export async function computeSelect(
   specs: readonly TaskSpec[],
   before: readonly string[] = [],
 ): Promise<Measured[]> {
-  const statements = specs.map((spec) => selectStatement(spec, selectOf(spec)));
+  const statements = specs.map((spec) =>
+    spec.adopts === undefined ? selectStatement(spec, selectOf(spec)) : adoptStatement(spec, spec.adopts),
+  );
   const answers = await session.queryEach<MeasuredRow>([...before, ...statements].join(";\n"));
   return specs.map((spec, index) => {
     const [row] = answers[before.length + index] as [MeasuredRow];
@@ -39,8 +43,16 @@ function selectOf({ derived }: TaskSpec): SelectTransform {
   throw new RederiveError("internal", `${derived.name} is a ${derived.transform.kind} dataset, not a select`);
 }
 
-/** The whole statement. Parts that write do not see one another's rows, so deleting and inserting can be one. */
 export function selectStatement(spec: TaskSpec, transform: SelectTransform): string {
+  return writeStatement(spec, `(\n${transform.statement}\n) as r${positions(transform)}`);
+}
+
+function adoptStatement(spec: TaskSpec, { table }: RowsOfEarlier): string {
+  return writeStatement(spec, `${table} where ${partitionOf(spec)}`);
+}
+
+/** The whole statement. Parts that write do not see one another's rows, so deleting and inserting can be one. */
+function writeStatement(spec: TaskSpec, rows: string): string {
   const owned = ownedList(spec);
   const removal = spec.replace
     ? [`rederive_removed as (delete from ${spec.candidate} where ${partitionOf(spec)})`]
@@ -51,7 +63,7 @@ export function selectStatement(spec: TaskSpec, transform: SelectTransform): str
     ...removal,
     `candidate as (
   insert into ${spec.candidate} (${owned})
-  select ${owned} from (\n${transform.statement}\n) as r${positions(transform)}
+  select ${owned} from ${rows}
   returning ${owned}
 )`,
   ];

@@ -22,6 +22,16 @@ export interface TaskSpec {
   readonly probes: readonly Probe[];
   /** Rows of an earlier attempt may be in the candidate; they are deleted first. */
   readonly replace: boolean;
+  /** Where the rows are taken over, and not computed. */
+  readonly adopts?: RowsOfEarlier;
+}
+
+/** Rows that an earlier backfill has computed for the same partition. */
+export interface RowsOfEarlier {
+  /** Its candidate's quoted, qualified name. */
+  readonly table: string;
+  /** The content hash that it has measured. */
+  readonly outputHash: string;
 }
 
 export interface Measured {
