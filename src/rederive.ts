@@ -17,6 +17,7 @@ import { RederiveError } from "./errors.ts";
 import { PlannerLoop } from "./executor/planner-loop.ts";
 import { checkRedis, laneQueues, openQueues, type Queues } from "./executor/queues.ts";
 import { openWorker, type RunningWorker } from "./executor/worker.ts";
+import { type KeyedRequests, keyedRequestsIn } from "./governance/keyed-requests.ts";
 import { type Actor, authorize } from "./governance/roles.ts";
 import { chainPending } from "./governance/sequencer.ts";
 import {
@@ -164,6 +165,11 @@ export class Rederive implements AsyncDisposable {
   /** The actor of an API token; undefined where it is unknown, expired or revoked. */
   async authenticate(token: string): Promise<Actor | undefined> {
     return authenticate(this.#parts.database, token);
+  }
+
+  /** Answers kept for requests that are sent again. */
+  get keyedRequests(): KeyedRequests {
+    return keyedRequestsIn(this.#parts.database);
   }
 
   /** Whether there is an admin's token. */

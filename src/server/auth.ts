@@ -8,6 +8,7 @@
 import type { Request, RequestHandler, Response } from "express";
 import { RederiveError } from "../errors.ts";
 import { type Actor, authorize, type UseCase } from "../governance/roles.ts";
+import { type FailedAttempts, tooMany } from "./attempts.ts";
 import { isLocal } from "./guard.ts";
 import type { RederivePort } from "./port.ts";
 
@@ -16,15 +17,23 @@ export interface AuthOptions {
   readonly basic: boolean;
   /** False switches the local admin of development off. */
   readonly localAdmin: boolean;
+  /** Shared by all that authenticates in one server. */
+  readonly failures: FailedAttempts;
 }
 
 const localAdmin: Actor = { name: "local", role: "admin" };
 
 /** Sets the actor of the request, or answers 401 with how to authenticate. */
 export function authenticated(rederive: RederivePort, options: AuthOptions): RequestHandler {
+  const { failures } = options;
   return async (request, response, next) => {
+    const address = request.ip ?? "";
+    const wait = failures.waitOf(address);
+    if (wait > 0) tooMany(response, wait, "too many requests from this address had a wrong token");
     const actor = await actorOf(rederive, request, options);
     if (actor === undefined) {
+      // Nobody guesses without credentials.
+      if (request.headers.authorization !== undefined) failures.note(address);
       // One value a scheme; a browser asks for a password when it sees Basic.
       const schemes = options.basic
         ? ['Basic realm="rederive", charset="UTF-8"', 'Bearer realm="rederive"']

@@ -10,6 +10,7 @@ import express, { type Express, type RequestHandler } from "express";
 import type { Logger } from "pino";
 import { RederiveError } from "../errors.ts";
 import { createLog } from "../telemetry/log.ts";
+import { FailedAttempts } from "./attempts.ts";
 import { allowed, authenticated } from "./auth.ts";
 import { queueBoard } from "./board.ts";
 import {
@@ -58,6 +59,7 @@ export interface RunningServer {
 export function createApp(rederive: RederivePort, options: AppOptions = {}): Express {
   const log = options.log ?? createLog({ name: "web" });
   const localAdmin = options.localAdmin ?? true;
+  const who = { localAdmin, failures: new FailedAttempts() };
   const app = express();
   app.disable("x-powered-by");
   app.use([apiRoot, "/queues", "/healthz", "/readyz", "/metrics"], prepareRequest, securityHeaders);
@@ -67,14 +69,14 @@ export function createApp(rederive: RederivePort, options: AppOptions = {}): Exp
   app.use(
     "/metrics",
     onlyReading,
-    exceptLocally(authenticated(rederive, { basic: true, localAdmin }), allowed("metrics.read")),
+    exceptLocally(authenticated(rederive, { ...who, basic: true }), allowed("metrics.read")),
   );
   app.use("/metrics", atItsRoot(metricsPage(options.metrics)));
 
-  app.use(apiRoot, noStore, refuseCrossSite, authenticated(rederive, { basic: false, localAdmin }));
+  app.use(apiRoot, noStore, refuseCrossSite, authenticated(rederive, { ...who, basic: false }));
   app.use(apiRoot, routerOf(routes, rederive));
 
-  app.use("/queues", authenticated(rederive, { basic: true, localAdmin }), allowed("queue.read"), onlyReading);
+  app.use("/queues", authenticated(rederive, { ...who, basic: true }), allowed("queue.read"), onlyReading);
   app.use("/queues", boardHeaders, queueBoard(rederive.queues), nowhere);
 
   app.use(problemHandler(log));

@@ -1,6 +1,7 @@
 /** The OpenAPI 3.1 document, made from the table of routes. OpenAPI 3.1 speaks JSON Schema 2020-12, as zod does. */
 import { z } from "zod";
 import { leastRole } from "../governance/roles.ts";
+import { keyHeader } from "./once.ts";
 import { problemKinds } from "./problem.ts";
 import { components } from "./requests.ts";
 import { problem } from "./responses.ts";
@@ -47,11 +48,24 @@ function operationOf(route: Route): Json {
     operationId: route.operation,
     summary: route.summary,
     description: `Needs the role ${leastRole[route.useCase]}.`,
-    parameters: [...parametersOf(route.path, "path"), ...parametersOf(route.query, "query")],
+    parameters: [
+      ...parametersOf(route.path, "path"),
+      ...parametersOf(route.query, "query"),
+      ...(route.method === "get" ? [] : [idempotencyKey]),
+    ],
     ...(route.method === "get" ? {} : { requestBody: requestBodyOf(route) }),
     responses: { [String(route.status ?? 200)]: ok, default: { $ref: "#/components/responses/Problem" } },
   };
 }
+
+const idempotencyKey: Json = {
+  name: keyHeader,
+  in: "header",
+  required: false,
+  description:
+    "A request that is sent again with its key is carried out once and answered as the first time, for a day",
+  schema: { type: "string", minLength: 1, maxLength: 200 },
+};
 
 function requestBodyOf(route: Route): Json {
   return { required: true, content: { "application/json": { schema: referenceTo(route.body) } } };

@@ -6,6 +6,7 @@ import type { Queue } from "bullmq";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Ranges } from "../catalog/ranges.ts";
 import type { Environment } from "../config.ts";
+import type { KeyedRequests } from "../governance/keyed-requests.ts";
 import type { Actor } from "../governance/roles.ts";
 import type { ColumnsReport } from "../lineage/columns.ts";
 import type { Lineage } from "../lineage/graph.ts";
@@ -36,6 +37,8 @@ export interface RederivePort {
   as(actor: Actor): ActingPort;
   /** The actor of an API token; undefined where it is unknown, expired or revoked. */
   authenticate(token: string): Promise<Actor | undefined>;
+  /** What was answered to requests that came with a key of their own. */
+  readonly keyedRequests: KeyedRequests;
   /** Probes what a request needs. Never rejects for a part that is away: it says so. */
   readiness(): Promise<readonly Readiness[]>;
 }

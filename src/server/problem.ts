@@ -11,7 +11,15 @@ import { type ErrorCode, RederiveError, sqlState } from "../errors.ts";
 import { redactText } from "../telemetry/redact.ts";
 
 /** Codes that only HTTP knows. */
-export type HttpCode = "unknown_field" | "csrf" | "method_not_allowed" | "payload_too_large" | "unsupported_media_type";
+export type HttpCode =
+  | "unknown_field"
+  | "csrf"
+  | "method_not_allowed"
+  | "payload_too_large"
+  | "unsupported_media_type"
+  | "idempotency_mismatch"
+  | "idempotency_unsettled"
+  | "too_many_requests";
 export type ProblemCode = ErrorCode | HttpCode;
 
 interface Kind {
@@ -44,13 +52,16 @@ export const problemKinds: Readonly<Record<ProblemCode, Kind>> = {
   promote_deferred: { status: 409, title: "Live tables were locked for too long; try again later" },
   live_writes_since_promotion: { status: 409, title: "Live rows changed since the promotion" },
   fenced: { status: 409, title: "Another attempt owns the task now" },
+  idempotency_unsettled: { status: 409, title: "The first request with this key has no known answer" },
   restore_point_gone: { status: 410, title: "The restore point is gone" },
   payload_too_large: { status: 413, title: "The request body is too large" },
   unsupported_media_type: { status: 415, title: "The request body must be JSON" },
+  idempotency_mismatch: { status: 422, title: "The idempotency key belongs to another request" },
   plan_refused: { status: 422, title: "The planner refuses this request" },
   plan_too_large: { status: 422, title: "The plan has too many tasks" },
   promote_refused: { status: 422, title: "A merge would break something" },
   transform_failed: { status: 422, title: "A transform failed" },
+  too_many_requests: { status: 429, title: "Too many requests" },
   configuration: { status: 500, title: "The server is not configured properly" },
   catalog_invalid: { status: 500, title: "The catalog is not valid" },
   internal: { status: 500, title: "Something failed on the server" },

@@ -7,20 +7,28 @@ import { SpanKind } from "@opentelemetry/api";
 import express, { type Request, type RequestHandler, type Response, Router } from "express";
 import type { z } from "zod";
 import { RederiveError } from "../errors.ts";
+import type { UseCase } from "../governance/roles.ts";
 import { currentTraceId, withSpan } from "../telemetry/spans.ts";
 import { allowed, currentActor } from "./auth.ts";
+import { once } from "./once.ts";
 import type { RederivePort } from "./port.ts";
 import { HttpError } from "./problem.ts";
+import { fewAtATime } from "./quota.ts";
 import { apiRoot, type Route } from "./route.ts";
 
 const largestBody = 256 * 1024;
 const parseBody = express.json({ limit: largestBody, type: "application/json" });
 
+/** Plans that one person may have made at a time. */
+const plansAtATime = 4;
+
 export function routerOf(routes: readonly Route[], rederive: RederivePort): Router {
   const router = Router({ caseSensitive: true, strict: true });
+  const plansOfAPerson = fewAtATime(plansAtATime);
   for (const route of routes) {
     const steps: RequestHandler[] = [allowed(route.useCase)];
     if (route.method !== "get") steps.push(onlyJson, parseBody);
+    if (planning.has(route.useCase)) steps.push(plansOfAPerson);
     router[route.method](route.at, ...steps, answerWith(route, rederive));
   }
   for (const at of new Set(routes.map((route) => route.at))) router.all(at, otherMethod(routes, at));
@@ -29,6 +37,8 @@ export function routerOf(routes: readonly Route[], rederive: RederivePort): Rout
   });
   return router;
 }
+
+const planning: ReadonlySet<UseCase> = new Set<UseCase>(["backfill.plan", "plan.preview"]);
 
 function answerWith(route: Route, rederive: RederivePort): RequestHandler {
   return async (request, response) => {
@@ -40,9 +50,14 @@ function answerWith(route: Route, rederive: RederivePort): RequestHandler {
       // A method without a body was not given one to parse.
       body: parsed(route.body, (request.body as unknown) ?? {}, "body"),
     };
-    const result = await traced(route, request, response, () => route.run(call));
-    if (route.location) response.setHeader("Location", `${request.baseUrl}${route.location(result)}`);
-    response.status(route.status ?? 200).json(result);
+    const answer = await once(rederive, request, call.actor, async () => {
+      const result = await traced(route, request, response, () => route.run(call));
+      const location = route.location ? `${request.baseUrl}${route.location(result)}` : null;
+      return { status: route.status ?? 200, location, body: JSON.stringify(result) };
+    });
+    if (answer.location !== null) response.setHeader("Location", answer.location);
+    if (answer.replayed) response.setHeader("Idempotency-Replayed", "true");
+    response.status(answer.status).type("json").send(answer.body);
   };
 }
 

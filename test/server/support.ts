@@ -8,6 +8,7 @@ import { check } from "../../src/catalog/check.ts";
 import { derived, exposure, source } from "../../src/catalog/dataset.ts";
 import { whole } from "../../src/catalog/scheme.ts";
 import { RederiveError } from "../../src/errors.ts";
+import { type KeyedRequests, keyedRequestsIn } from "../../src/governance/keyed-requests.ts";
 import { type Actor, type Role, roles } from "../../src/governance/roles.ts";
 import { authenticate, createToken } from "../../src/governance/tokens.ts";
 import type { Lineage } from "../../src/lineage/graph.ts";
@@ -108,6 +109,8 @@ export class FakeRederive implements RederivePort {
     { part: "redis", ok: true },
   ];
   failure: unknown;
+  /** Waited for in each use case. */
+  before: () => Promise<void> = async () => {};
   readonly #database: Database;
 
   constructor(database: Database, environment: "development" | "test" | "production", queues: readonly Queue[]) {
@@ -124,6 +127,10 @@ export class FakeRederive implements RederivePort {
     return await authenticate(this.#database, token);
   }
 
+  get keyedRequests(): KeyedRequests {
+    return keyedRequestsIn(this.#database);
+  }
+
   async readiness(): Promise<readonly Readiness[]> {
     return this.parts;
   }
@@ -133,6 +140,7 @@ export class FakeRederive implements RederivePort {
       this.calls.push({ act, actor, args });
       const failure = this.failure;
       this.failure = undefined;
+      await this.before();
       if (failure !== undefined) throw failure;
       return value;
     };
