@@ -38,6 +38,7 @@ export type {
   Dataset,
   Derived,
   Exposure,
+  ExposureColumn,
   Input,
   Limits,
   MapContext,

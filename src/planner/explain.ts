@@ -8,6 +8,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import { isEmpty, size } from "../catalog/ranges.ts";
 import type { DatasetChange, Decision, Forecast, Plan, PlanRequest, RecomputeStep, Step } from "../plan.ts";
 import { recomputeSteps } from "../plan.ts";
+import { assumptionTexts } from "./assumed.ts";
 import { derivedInputs } from "./impact.ts";
 import { count, countPartitions, durationText, labelRanges } from "./labels.ts";
 import { phaseTexts } from "./phases.ts";
@@ -38,6 +39,7 @@ export function explainPlan(catalog: Catalog, plan: Plan, paint: Paint = plain):
     nothing ? "Nothing to do." : forecastText(forecast),
     ...deadlineTexts(forecast),
     ...expectationTexts(decision),
+    ...assumptionLines(catalog, decision),
     ...phaseLines(catalog, decision),
     ...sampleLines(catalog, forecast),
     ...(nothing ? [] : guaranteeTexts(decision).map((line) => paint("quiet", line))),
@@ -80,6 +82,11 @@ function subjectOf(request: PlanRequest): string {
   if (request.kind === "changes") return `what is out of date in ${names}`;
   if (request.window !== undefined) return `${names} from ${request.window.from} to ${request.window.to}`;
   return request.partitions === undefined ? `all of ${names}` : `${countPartitions(request.partitions)} of ${names}`;
+}
+
+function assumptionLines(catalog: Catalog, decision: Decision): string[] {
+  const lines = assumptionTexts(catalog, decision);
+  return lines.length === 0 ? [] : ["", ...section("Assumed, tested now and again before it starts", lines)];
 }
 
 /** What was found before, worst first, and what was looked at. */
@@ -196,7 +203,8 @@ export function deadlineTexts({ deadline }: Forecast): string[] {
 /** What holds however the run goes, one sentence each. */
 export function guaranteeTexts({ guarantees }: Decision): string[] {
   return [
-    "Each task reads its sources and live inputs in one snapshot, taken when it starts; live tables stay untouched until the promotion.",
-    `The promotion of all datasets is ${guarantees.promotion}; it can be rolled back ${guarantees.rollback}.`,
+    "Each task reads its sources and live inputs in one snapshot, taken when it starts and kept with what it writes; live tables stay untouched until the promotion.",
+    `The promotion of all datasets is ${guarantees.promotion}: all of it is visible at one instant, or nothing is.`,
+    `It can be rolled back exactly ${guarantees.rollback}, which nobody but you does; a later promotion over it goes back first, and rows that were written since are shown.`,
   ];
 }

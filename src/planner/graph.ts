@@ -1,6 +1,7 @@
 /** The catalog as a picture: a text tree, a Mermaid flowchart, or JSON. Pure. */
 import type { Catalog } from "../catalog/catalog.ts";
-import type { Dataset, Input } from "../catalog/dataset.ts";
+import type { Dataset, ExposureColumn, Input } from "../catalog/dataset.ts";
+import type { Deprecation } from "../catalog/deprecation.ts";
 import { describeMapping } from "../catalog/mapping.ts";
 import { describeScheme } from "../catalog/scheme.ts";
 
@@ -11,6 +12,8 @@ export interface CatalogGraph {
     readonly name: string;
     readonly criticality: string;
     readonly reads: readonly string[];
+    /** Its contract, where it has one. */
+    readonly columns?: readonly ExposureColumn[];
   }[];
 }
 
@@ -22,8 +25,17 @@ export interface GraphNode {
   readonly criticality: number;
   readonly version?: number;
   readonly transform?: "select" | "map";
+  /** What is taken for granted about it; absent where nothing is. */
+  readonly assumptions?: readonly string[];
+  readonly deprecated?: Deprecation;
+  readonly deprecatedColumns?: readonly DeprecatedColumn[];
   readonly description?: string;
   readonly owner?: string;
+}
+
+/** A column that will go away, by its database name. */
+export interface DeprecatedColumn extends Deprecation {
+  readonly column: string;
 }
 
 export interface GraphEdge {
@@ -45,10 +57,11 @@ export function graphJson(catalog: Catalog): CatalogGraph {
         mapping: describeMapping(input.mapping),
       })),
     ),
-    exposures: catalog.exposures.map(({ name, criticality, reads }) => ({
+    exposures: catalog.exposures.map(({ name, criticality, reads, columns }) => ({
       name,
       criticality,
       reads: reads.map((dataset) => dataset.name),
+      ...(columns === undefined ? {} : { columns }),
     })),
   };
 }
@@ -60,9 +73,39 @@ function nodeOf(catalog: Catalog, dataset: Dataset): GraphNode {
     partitions: describeScheme(dataset.partitions),
     criticality: catalog.criticalityOf(dataset.name),
     ...(dataset.kind === "derived" ? { version: dataset.version, transform: dataset.transform.kind } : {}),
+    ...conditionsOf(dataset),
     ...(dataset.description === undefined ? {} : { description: dataset.description }),
     ...(dataset.owner === undefined ? {} : { owner: dataset.owner }),
   };
+}
+
+/** What readers should know of it: what it rests on, and what of it will go away. */
+export function conditionsOf({
+  assumptions,
+  deprecated,
+  deprecatedColumns = [],
+}: Dataset): Pick<GraphNode, "assumptions" | "deprecated" | "deprecatedColumns"> {
+  return {
+    ...(assumptions.length === 0 ? {} : { assumptions: assumptions.map(({ description }) => description) }),
+    ...(deprecated === undefined ? {} : { deprecated }),
+    ...(deprecatedColumns.length === 0
+      ? {}
+      : { deprecatedColumns: deprecatedColumns.map(({ column, ...rest }) => ({ column: column.name, ...rest })) }),
+  };
+}
+
+/** One line each, as the tree shows them. */
+function notesOf({ assumptions = [], deprecated, deprecatedColumns = [] }: GraphNode): string[] {
+  return [
+    ...assumptions.map((description) => `assumes: ${description}`),
+    ...(deprecated === undefined ? [] : [deprecationText("deprecated", deprecated)]),
+    ...deprecatedColumns.map(({ column, ...deprecation }) => deprecationText(`${column} is deprecated`, deprecation)),
+  ];
+}
+
+function deprecationText(what: string, { since, replacedBy, removeAfter }: Deprecation): string {
+  const instead = replacedBy === undefined ? "" : `; read ${replacedBy} instead`;
+  return `${what} since ${since}${instead}${removeAfter === undefined ? "" : `; stays until ${removeAfter}`}`;
 }
 
 /**
@@ -80,8 +123,10 @@ export function graphText(catalog: Catalog): string {
     const edges = graph.edges.filter((edge) => edge.from === name);
     const exposures = graph.exposures.filter((exposure) => exposure.reads.includes(name));
     const last = edges.length + exposures.length - 1;
+    const notes = node === undefined ? [] : notesOf(node);
     return [
       line,
+      ...notes.map((note) => `${tail}${last < 0 ? "   " : "│  "}${note}`),
       ...edges.flatMap((edge, index) =>
         draw(
           edge.to,

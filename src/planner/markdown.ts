@@ -12,6 +12,7 @@ import {
   requestText,
   validationTexts,
 } from "./explain.ts";
+import { assumptionTexts } from "./assumed.ts";
 import { labelRanges } from "./labels.ts";
 import { phaseTexts } from "./phases.ts";
 import { findingText } from "./preflight.ts";
@@ -42,6 +43,7 @@ export function planMarkdown(catalog: Catalog, plan: Plan, backfill: string | nu
     ...deadlineTexts(forecast).flatMap((line) => [escaped(line), ""]),
     ...list("To be validated anew (`rederive check --stale`)", validationTexts(catalog, decision)),
     ...list("Expected", expectationTexts(decision)),
+    ...list("Assumed, tested now and again before it starts", assumptionTexts(catalog, decision)),
     ...list("Phases, each judged before the next begins", phaseTexts(catalog, decision)),
     ...sampleBlock(catalog, forecast),
     ...list("Warnings", forecast.warnings),

@@ -3,6 +3,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import { type Ranges, size } from "../catalog/ranges.ts";
 import type { DatasetChange, Decision, Forecast, Phase, Plan, Step } from "../plan.ts";
 import type { BackfillState } from "../states.ts";
+import { type Assumed, assumedBy } from "./assumed.ts";
 import { windowsOf } from "./labels.ts";
 
 /** A preview is not stored. */
@@ -25,6 +26,8 @@ export interface StepsReport {
     readonly checks: readonly string[];
   }[];
   readonly guarantees: Decision["guarantees"];
+  /** Tested before the plan was made, and before it starts. */
+  readonly assumptions: readonly Assumed[];
   /** In order; absent where everything runs at once. */
   readonly phases?: readonly {
     readonly name: string;
@@ -73,6 +76,7 @@ export function stepsReport(
       checks,
     })),
     guarantees: decision.guarantees,
+    assumptions: assumedBy(catalog, decision),
     ...(decision.phases === undefined ? {} : { phases: decision.phases.map((phase) => phaseReport(phase, windows)) }),
     forecast,
   };

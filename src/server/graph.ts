@@ -1,9 +1,11 @@
 /** The catalog as plain data: what depends on what, for people and programs. Pure. */
 import { getTableConfig, type PgTable } from "drizzle-orm/pg-core";
 import type { Catalog } from "../catalog/catalog.ts";
-import type { Derived, Exposure, Source } from "../catalog/dataset.ts";
+import type { Derived, Exposure, ExposureColumn, Source } from "../catalog/dataset.ts";
+import type { Deprecation } from "../catalog/deprecation.ts";
 import { describeMapping } from "../catalog/mapping.ts";
 import type { PartitionScheme } from "../catalog/scheme.ts";
+import { conditionsOf, type DeprecatedColumn } from "../planner/graph.ts";
 
 export interface GraphDataset {
   readonly name: string;
@@ -17,6 +19,10 @@ export interface GraphDataset {
   readonly key?: readonly string[];
   readonly inputs: readonly { readonly name: string; readonly dataset: string; readonly mapping: string }[];
   readonly checks: readonly { readonly name: string; readonly severity: "error" | "warn" }[];
+  /** What is taken for granted about it. */
+  readonly assumptions?: readonly string[];
+  readonly deprecated?: Deprecation;
+  readonly deprecatedColumns?: readonly DeprecatedColumn[];
   readonly description?: string;
   readonly owner?: string;
 }
@@ -24,6 +30,8 @@ export interface GraphDataset {
 export interface GraphExposure {
   readonly name: string;
   readonly reads: readonly string[];
+  /** Its contract, where it has one. */
+  readonly columns?: readonly ExposureColumn[];
   readonly criticality: Exposure["criticality"];
   readonly description?: string;
   readonly owner?: string;
@@ -46,6 +54,7 @@ function graphDataset(dataset: Source | Derived): GraphDataset {
     kind: dataset.kind,
     table: tableName(dataset.table),
     partitions: partitionsText(dataset.partitions),
+    ...conditionsOf(dataset),
     ...metadataOf(dataset),
   };
   if (dataset.kind === "source") return { ...common, inputs: [], checks: [] };
@@ -67,6 +76,7 @@ function graphExposure(exposure: Exposure): GraphExposure {
   return {
     name: exposure.name,
     reads: exposure.reads.map((dataset) => dataset.name),
+    ...(exposure.columns === undefined ? {} : { columns: exposure.columns }),
     criticality: exposure.criticality,
     ...metadataOf(exposure),
   };

@@ -350,6 +350,12 @@ export const plannedBackfill: z.ZodType<{ readonly backfill: string; readonly pl
   .object({ backfill: z.string(), plan })
   .register(components, { id: "PlannedBackfill" });
 
+const deprecation = {
+  since: z.string(),
+  replacedBy: z.exactOptional(z.string()),
+  removeAfter: z.exactOptional(z.string()),
+};
+
 export const catalogGraph: z.ZodType<CatalogGraph> = z
   .object({
     datasets: z.array(
@@ -363,6 +369,9 @@ export const catalogGraph: z.ZodType<CatalogGraph> = z
         key: z.exactOptional(z.array(z.string())),
         inputs: z.array(z.object({ name: z.string(), dataset: z.string(), mapping: z.string() })),
         checks: z.array(z.object({ name: z.string(), severity })),
+        assumptions: z.exactOptional(names),
+        deprecated: z.exactOptional(z.object(deprecation)),
+        deprecatedColumns: z.exactOptional(z.array(z.object({ column: z.string(), ...deprecation }))),
         description: z.exactOptional(z.string()),
         owner: z.exactOptional(z.string()),
       }),
@@ -371,6 +380,9 @@ export const catalogGraph: z.ZodType<CatalogGraph> = z
       z.object({
         name: z.string(),
         reads: z.array(z.string()),
+        columns: z.exactOptional(
+          z.array(z.object({ dataset: z.string(), column: z.string(), type: z.string().nullable() })),
+        ),
         criticality: z.enum(["low", "medium", "high", "critical"]),
         description: z.exactOptional(z.string()),
         owner: z.exactOptional(z.string()),

@@ -52,8 +52,9 @@ describe("explainPlan", () => {
       "                - upstream_recomputed by_day: 2001-01-01 to 2001-01-31 (31)",
       "",
       "63 tasks, about 63 s (32 s to 2 min)",
-      "Each task reads its sources and live inputs in one snapshot, taken when it starts; live tables stay untouched until the promotion.",
-      "The promotion of all datasets is one transaction; it can be rolled back until finalized.",
+      "Each task reads its sources and live inputs in one snapshot, taken when it starts and kept with what it writes; live tables stay untouched until the promotion.",
+      "The promotion of all datasets is one transaction: all of it is visible at one instant, or nothing is.",
+      "It can be rolled back exactly until finalized, which nobody but you does; a later promotion over it goes back first, and rows that were written since are shown.",
       "warning: facts are big",
     ]);
   });
