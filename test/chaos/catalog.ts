@@ -80,13 +80,16 @@ export const trend = pgTable("trend", {
 export interface ChaosOptions {
   /** 2 counts every reading twice as much: other code for `score`, nothing else. Default 1. */
   readonly scoreVersion?: 1 | 2;
+  /** Another definition of `score` that gives the same rows. */
+  readonly rewritten?: boolean;
   /** `score` gives its rows ids of the next partition. */
   readonly astray?: boolean;
   /** Ids of one partition of `score` and `clean`; `band` takes ten of them. Default 50,000. */
   readonly width?: number;
 }
 
-export function chaosCatalog({ scoreVersion = 1, astray = false, width = 50_000 }: ChaosOptions = {}): Catalog {
+export function chaosCatalog(options: ChaosOptions = {}): Catalog {
+  const { scoreVersion = 1, rewritten = false, astray = false, width = 50_000 } = options;
   const readings = source(reading, { partitions: range(reading.id, width) });
   // The same table again: what is derived of it by day knows nothing of its ids.
   const dated = source(reading, { name: "reading_by_day", partitions: daily(reading.day) });
@@ -98,7 +101,7 @@ export function chaosCatalog({ scoreVersion = 1, astray = false, width = 50_000 
     inputs: { readings },
     select: ({ readings: r }) => sql`
       select min(id) + ${sql.raw(astray ? String(width) : "0")} as first_id, site, count(*) as readings,
-        (sum(value) * ${sql.raw(String(scoreVersion))})::bigint as total
+        (sum(value) * ${sql.raw(String(scoreVersion))}${sql.raw(rewritten ? " + 0" : "")})::bigint as total
       from ${r} group by id / ${sql.raw(String(width))}, site`,
     checks: [check.range(score.readings, { min: 1 })],
   });
