@@ -1,13 +1,16 @@
 /** A divergence as text: its partitions, then row by row what differs, why, and the input rows behind it. */
 import type { BisectedInput, BisectedRow, DatasetBisection } from "../report.ts";
 
+const partitionsShown = 10;
+
 export function bisectionLines({ dataset, compared, proven, divergent, partitions, rows }: DatasetBisection): string[] {
   const unread = proven === 0 ? "" : ` (${proven} equal by their stamps)`;
   if (divergent === 0) return [`${dataset}: no difference in ${compared} partitions${unread}`];
-  const more = divergent - partitions.length;
+  const shown = partitions.slice(0, partitionsShown);
+  const more = divergent - shown.length;
   return [
     `${dataset}: differences in ${divergent} of ${compared} partitions${unread}`,
-    ...partitions.map(({ partition, added, removed, changed, columns, redefined }) => {
+    ...shown.map(({ partition, added, removed, changed, columns, redefined }) => {
       const places = Object.entries(columns).map(([name, count]) => `${name} (${count})`);
       const where = places.length === 0 ? "" : ` in ${places.join(", ")}`;
       const definition = redefined ? "; another definition" : "";
@@ -31,7 +34,7 @@ function inputLines({ dataset, from, partitions, narrowedBy, differing, rows }: 
   const by = narrowedBy.length === 0 ? "" : ` by ${narrowedBy.join(", ")}`;
   const count = differing === 1 ? "1 row differs" : `${differing ?? 0} rows differ`;
   return [
-    `    ${dataset} ${partitions}${by}: ${from === "live" ? "read" : count}`,
+    `    ${dataset} ${partitions}${by}: ${from === "live" ? (rows.length === 0 ? "no row" : "read") : count}`,
     ...rows.map(({ before, after }) => {
       if (from === "live") return `      ${rowText(after ?? {})}`;
       return `      ${before === null ? "none" : rowText(before)} → ${after === null ? "none" : rowText(after)}`;

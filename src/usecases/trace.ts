@@ -48,21 +48,23 @@ export async function traceRows(
   const standings = new Map<number, Standing>();
   const traced: BisectedRow[] = [];
   for (const row of rows) {
-    const standing = standings.get(row.partition) ?? (await standingOf(scene.tx, divergence, row.partition));
+    const standing = standings.get(row.partition) ?? (await standingOf(scene, divergence, row.partition));
     standings.set(row.partition, standing);
     traced.push(await traceRow(scene, divergence, row, standing));
   }
   return traced;
 }
 
-async function standingOf(tx: Tx, { target, redefined, change }: Divergence, partition: number): Promise<Standing> {
-  const origin = await liveOrigin(tx, target.dataset, partition);
+async function standingOf({ tx, plan }: Scene, divergence: Divergence, partition: number): Promise<Standing> {
+  const { target, redefined, change } = divergence;
+  const origin = await liveOrigin(tx, plan.backfill, target.dataset, partition);
   const comparable = origin?.hashAlgorithm === hashAlgorithm;
   return {
     redefined: contains(redefined, partition),
     change,
     promoted: origin !== undefined,
     edited: comparable && origin.outputHash !== (await liveHash(tx, target, partition)),
+    reproduced: origin?.reproduced ?? false,
     movedInputs: origin?.movedInputs ?? [],
   };
 }

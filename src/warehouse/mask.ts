@@ -31,9 +31,9 @@ export function valuesHidden(derived: Derived, probe: Probe | DatasetProbe): Hid
 }
 
 /**
- * In rows of an input that are shown to explain a row of `derived`. A source has no masks of its own, and who reads it may
- * show a masked value under another name: where one of its `readers` has masks, only columns are left open that are known
- * not to be masked.
+ * In rows of an input that are shown to explain a row of `derived`. A source has no masks of its own, so what one of its
+ * `readers` masks is hidden in it under the same name. The values that `derived` masks may have other names there: where it
+ * has masks, only columns of the source are left open that are its own as well.
  */
 export function inputHidden(derived: Derived, input: Dataset, readers: readonly Derived[]): Hidden {
   const own = maskedNames(derived);
@@ -42,9 +42,8 @@ export function inputHidden(derived: Derived, input: Dataset, readers: readonly 
     return (name) => own.has(name) || byName(name);
   }
   const names = new Set([...own, ...readers.flatMap((reader) => [...maskedNames(reader)])]);
-  if (names.size === 0) return () => false;
   const open = new Set(derived.owned.map((column) => column.name));
-  return (name) => names.has(name) || !open.has(name);
+  return (name) => names.has(name) || (own.size > 0 && !open.has(name));
 }
 
 /** The row with a placeholder for every hidden value; a null stays one. */

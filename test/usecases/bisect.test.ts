@@ -121,6 +121,23 @@ describe("bisection", () => {
       expect(found?.rows.find(({ key }) => key["id"] === "100")).toMatchObject({ columns: ["day"] });
     }));
 
+  it("names both where an order was edited and somebody wrote to the live table", () =>
+    withShop(async (stage) => {
+      const rederive = await stage.bootstrap(shop());
+      await stage.database.query(
+        "update orders set amount = 99 where id = 85; insert into facts values (-1, '2026-01-05', 'EUR', 1, false)",
+      );
+      const { backfill } = await recompute(rederive, "facts", days);
+      const [found] = (await backfill.bisect()).datasets;
+      expect(found?.rows).toMatchObject([{ key: { id: "-1" } }, { key: { id: "85" } }]);
+      for (const { causes } of found?.rows ?? []) {
+        expect(causes).toEqual([
+          "rows of orders are others than they were when this was computed",
+          "others wrote to this partition of the live table after it was promoted",
+        ]);
+      }
+    }));
+
   it("counts rows of partitions that were empty, and those that moved there once", () =>
     withShop(async (stage) => {
       const rederive = await stage.bootstrap(shop());
@@ -166,6 +183,13 @@ describe("bisection", () => {
         before: { id: "85", amount: "(masked)", big: "false" },
         after: { amount: "(masked)", big: "true" },
         inputs: [{ rows: [{ after: { id: "85", at: "(masked)", currency: "EUR", amount: "(masked)" } }] }],
+      });
+      // Who reads it, without masks of its own, hides it under its name alone.
+      expect(bisection.datasets[1]).toMatchObject({
+        dataset: "revenue",
+        rows: [
+          { columns: ["amount"], before: { amount: "(masked)" }, inputs: [{ rows: [{ after: { big: "true" } }] }] },
+        ],
       });
       expect(JSON.stringify(bisection)).not.toMatch(/"99"|"11"|248/);
     }));
