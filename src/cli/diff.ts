@@ -1,5 +1,6 @@
 /** `rederive diff`: what a promotion would change, by key. */
 import type { Command } from "commander";
+import { differenceText } from "../planner/sample.ts";
 import type { DatasetDiff } from "../report.ts";
 import { bisectionLines } from "./bisection.ts";
 import { wholeNumber } from "./numbers.ts";
@@ -53,20 +54,7 @@ export function diffLines(datasets: readonly DatasetDiff[]): string[] {
     ]),
   );
   for (const diff of datasets) {
-    for (const sample of diff.samples) lines.push(`  ${diff.dataset} ${sample.kind}: ${sampleText(sample)}`);
+    for (const sample of diff.samples) lines.push(`  ${diff.dataset} ${sample.kind}: ${differenceText(sample)}`);
   }
   return lines;
-}
-
-function sampleText(sample: DatasetDiff["samples"][number]): string {
-  const { before, after } = sample;
-  const columns = Object.keys(after ?? before ?? {});
-  return columns
-    .map((column) => {
-      const old = before?.[column] ?? null;
-      const now = after?.[column] ?? null;
-      if (sample.kind !== "changed") return `${column}=${(after ?? before)?.[column] ?? "null"}`;
-      return old === now ? `${column}=${now ?? "null"}` : `${column}: ${old ?? "null"} → ${now ?? "null"}`;
-    })
-    .join(", ");
 }

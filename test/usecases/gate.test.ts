@@ -1,4 +1,5 @@
 /** A backfill that widens step by step, on a real worker and planner. */
+import { Redis } from "ioredis";
 import type { Backfill, Rederive } from "rederive";
 import { runToEnd, tester } from "rederive/testing";
 import { describe, expect, it } from "vitest";
@@ -6,7 +7,10 @@ import type { Catalog } from "../../src/catalog/catalog.ts";
 import type { Config } from "../../src/config.ts";
 import type { Status } from "../../src/report.ts";
 import type { Database } from "../../src/tx.ts";
+import { approvePhase } from "../../src/usecases/gate.ts";
 import type { PlanInput } from "../../src/usecases/plan.ts";
+import { eventually } from "../support/eventually.ts";
+import { canStartRedis, withOwnRedis } from "../support/redis.ts";
 import { type Stage, shop, withShop } from "./shop.ts";
 
 /** Dollars were a unit too low: 8 facts and a row of revenue change each day. */
@@ -156,6 +160,57 @@ describe("a backfill in phases", { timeout: 180_000 }, () => {
       const again = await runToEnd(rederive, backfill);
       expect(again.stateReason).toBe("5% is done and waits for approval: 25 changed in facts; 4 changed in revenue");
     }));
+
+  it("lets nobody approve a phase in production of what they asked for", () =>
+    withShop(async (stage) => {
+      const { rederive, backfill } = await widen(stage, { phases: [0.05], gate: "approval" });
+      const production = { ...rederive.settings, environment: "production" as const };
+      const common = { settings: production, catalog: corrected, database: stage.database, lock: undefined };
+      const as = (name: string) => ({
+        ...common,
+        queues: undefined as never,
+        actor: { name, role: "approver" as const },
+      });
+      const approve = (name: string) =>
+        approvePhase({ ...as(name), wake: () => {} }, backfill.id, { phase: "5%", reason: "fine" });
+      await expect(approve(tester.name)).rejects.toMatchObject({ code: "approval_required" });
+      await approve("grace");
+      expect(phasesOf(await backfill.status())).toEqual(["5% passed", "100% open"]);
+    }));
+
+  it.skipIf(!canStartRedis())("loses nothing with Redis, in the middle of a phase and at a gate", () =>
+    withShop(async (stage) => {
+      await withOwnRedis(async ({ url, prefix }) => {
+        const redis = new Redis(url);
+        try {
+          await stage.bootstrap(shop());
+          const rederive = await stage.open(corrected, { redisUrl: url, prefix, windowTasks: 20 });
+          const input = { reason: "taxes", phases: [0.1, 0.6], gate: "approval" as const };
+          const backfill = await rederive.as(tester).plan(input);
+          const first = await runToEnd(rederive, backfill, { workers: 1 });
+          expect(phasesOf(first)).toEqual(["10% judged", "60% waiting", "100% waiting"]);
+          await redis.flushall();
+          await backfill.approvePhase({ phase: "10%", reason: "fine" });
+          const running = runToEnd(rederive, backfill, { workers: 1 });
+          await eventually(
+            () => tasksOf(stage.database, backfill.id),
+            ({ done }) => done > 14,
+            { what: "tasks of the second phase are done", everyMs: 5 },
+          );
+          await redis.flushall();
+          const second = await running;
+          expect(phasesOf(second)).toEqual(["10% passed", "60% judged", "100% waiting"]);
+          expect(await tasksOf(stage.database, backfill.id)).toEqual({ done: 72, released: 0 });
+          await backfill.approvePhase({ phase: "60%", reason: "fine" });
+          expect((await runToEnd(rederive, backfill)).state).toBe("verified");
+          // It closes its connections to Redis before Redis ends.
+          await rederive.close();
+        } finally {
+          redis.disconnect();
+        }
+      });
+    }),
+  );
 
   it("is refused where it makes no sense", () =>
     withShop(async (stage) => {
