@@ -261,6 +261,13 @@ export function telemetryVariables(env: NodeJS.ProcessEnv = process.env): Readon
   return Object.fromEntries(Object.entries(env).filter(([name]) => name.startsWith("OTEL_")));
 }
 
+/** The OPENLINEAGE_* variables of the OpenLineage clients, and whether statements may be sent along. */
+export function openLineageVariables(
+  env: NodeJS.ProcessEnv = process.env,
+): Readonly<Record<string, string | undefined>> {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => /^(REDERIVE_)?OPENLINEAGE_/.test(name)));
+}
+
 /** LOG_LEVEL: a pino level. */
 export function logLevelFrom(fallback: string, env: NodeJS.ProcessEnv = process.env): string {
   return emptyAsMissing(env["LOG_LEVEL"]) ?? fallback;

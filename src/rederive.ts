@@ -12,7 +12,7 @@ import { Backfill } from "./backfill.ts";
 import type { Catalog } from "./catalog/catalog.ts";
 import type { LockFile } from "./catalog/definition.ts";
 import { queueOf } from "./catalog/definition.ts";
-import { type Config, resolveSettings, type Settings } from "./config.ts";
+import { type Config, openLineageVariables, resolveSettings, type Settings } from "./config.ts";
 import { RederiveError } from "./errors.ts";
 import { PlannerLoop } from "./executor/planner-loop.ts";
 import { checkRedis, laneQueues, openQueues, type Queues } from "./executor/queues.ts";
@@ -30,6 +30,7 @@ import {
 } from "./governance/tokens.ts";
 import type { ColumnsReport } from "./lineage/columns.ts";
 import type { Lineage } from "./lineage/graph.ts";
+import { openLineageSettings } from "./lineage/settings.ts";
 import type { Plan } from "./plan.ts";
 import type { Affected } from "./planner/affected.ts";
 import { lockedHashes, parseLock, requireLock } from "./planner/lock.ts";
@@ -60,6 +61,7 @@ import { type ImpactInput, impact } from "./usecases/impact.ts";
 import { type LimitInput, limits, setLimit } from "./usecases/limit.ts";
 import { type LineageInput, lineage } from "./usecases/lineage.ts";
 import { columns } from "./usecases/lineage-columns.ts";
+import { messenger } from "./usecases/messenger.ts";
 import { openBackfill, type PlanInput, plan, preview } from "./usecases/plan.ts";
 import { type PartReadiness, readiness } from "./usecases/readiness.ts";
 import { list } from "./usecases/status.ts";
@@ -216,6 +218,7 @@ export class Rederive implements AsyncDisposable {
       chain: async () => {
         await chainPending(database);
       },
+      messenger: messenger({ ...this.#parts, openLineage: openLineageSettings(openLineageVariables()) }),
       codeDriftMs: settings.codeDriftMs,
       watch: watching(this.#contextOf({ name: "planner", role: "operator" }), log),
       onLate: (backfill, message) => log?.warn({ backfill }, message),

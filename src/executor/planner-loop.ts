@@ -22,6 +22,7 @@ import { isMoreUrgent, warnOfDeadlines } from "./deadlines.ts";
 import type { Delivery } from "./deliver.ts";
 import { applyLimits } from "./limits.ts";
 import { Loop } from "./loop.ts";
+import type { Messenger } from "./messenger.ts";
 import { Recovery, type RecoveryOptions } from "./recovery.ts";
 import { defaultWindowTasks, type ReleaseOptions, releaseWindow } from "./release.ts";
 import { holdDrifted, settle, type Term } from "./settle.ts";
@@ -58,6 +59,10 @@ export interface PlannerOptions {
   readonly limitsMs?: number;
   /** Between two looks at deadlines. Default 5,000. */
   readonly deadlinesMs?: number;
+  /** Tells others what happens. Default: nobody is told. */
+  readonly messenger?: Messenger | undefined;
+  /** Between two rounds of the messenger. Default 2,000. */
+  readonly messengerMs?: number;
   /** A backfill is held after so long without a worker that has its definitions. Default 60,000. */
   readonly codeDriftMs?: number;
   /** Scheduled looks at live data. Default: none. */
@@ -154,6 +159,7 @@ export class PlannerLoop {
     await this.#loop.stop();
     await this.#watcher?.stop();
     await Promise.all(this.#verifying.values());
+    await this.#options.messenger?.stop();
     const term = this.#term;
     this.#term = undefined;
     this.#renewedAt = Number.NEGATIVE_INFINITY;
@@ -179,6 +185,7 @@ export class PlannerLoop {
     );
     await this.#every("audit", this.#options.chainMs ?? 1_000, undefined, async () => this.#options.chain?.());
     await this.#every("watch", this.#options.watchMs ?? 1_000, 0, async () => this.#watcher?.begin(term) ?? 0);
+    await this.#every("messages", this.#options.messengerMs ?? 2_000, undefined, async () => this.#options.messenger?.begin(term));
     if (backfills.length === 0) return { ...counts, ...(await this.#recover()) };
     const swept = await this.#sweep(backfills);
     const blocked = new Map(backfills.map((backfill) => [backfill.id, this.#blockedIn(backfill)] as const));
