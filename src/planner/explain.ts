@@ -120,7 +120,8 @@ function stepLines(catalog: Catalog, plan: Plan, step: Step, paint: Paint): stri
     paint("quiet", `${indent}          ${step.reason}`),
   ];
   // Where the causes differ from partition to partition, each is shown with its own.
-  if (step.action === "skip" || scheme === undefined || step.why.length < 2) return lines;
+  const differ = step.why.some(({ partitions }) => size(partitions) < size(step.partitions));
+  if (step.action === "skip" || scheme === undefined || !differ) return lines;
   const causes = step.why.map((entry) => {
     const because = entry.because === undefined ? "" : ` ${entry.because}`;
     return paint("quiet", `${indent}          - ${entry.code}${because}: ${labelRanges(scheme, entry.partitions)}`);

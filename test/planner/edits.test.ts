@@ -298,6 +298,18 @@ describe("twelve kinds of edit to the flights catalog", () => {
     expect(answer.json<StepsReport>()).toMatchObject({ tasks: 0, changes: [], validation: [] });
   });
 
+  it("are listed with their outcomes in docs/planning.md", async () => {
+    const document = await readFile(join(repository, "docs/planning.md"), "utf8");
+    const [, table = ""] = /## Twelve edits([\s\S]*?)\n## /.exec(document) ?? [];
+    const rows = [...table.matchAll(/^\| (an? .*?|another .*?|reformatting) +\| (.*?) +\|/gm)];
+    expect(rows.map(([, name, recomputed]) => [name, recomputed?.split(", ").toSorted()])).toEqual(
+      Object.entries(cases).map(([name, { recompute }]) => {
+        const names = Object.keys(recompute);
+        return [name, names.length === 0 ? ["nothing"] : names.toSorted()];
+      }),
+    );
+  });
+
   it.each(Object.entries(cases))("%s", async (name, { files, recompute, reuse, changes, validation }) => {
     const folder = await mkdtemp(`${base}-`);
     try {

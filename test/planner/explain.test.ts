@@ -44,18 +44,29 @@ describe("explainPlan", () => {
       "              there is no live content yet",
       "      recompute by_month  2001-01  [direct, 1 task, about 1 s of work]",
       "                there is no live content yet; by_day is recomputed upstream",
-      "                - never_computed: 2001-01",
-      "                - upstream_recomputed by_day: 2001-01",
       "      recompute trend  2001-01-01 to 2001-01-31 (31)  [direct, 31 tasks, about 31 s of work]",
       "                there is no live content yet; by_day is recomputed upstream",
-      "                - never_computed: 2001-01-01 to 2001-01-31 (31)",
-      "                - upstream_recomputed by_day: 2001-01-01 to 2001-01-31 (31)",
       "",
       "63 tasks, about 63 s (32 s to 2 min)",
       "Each task reads its sources and live inputs in one snapshot, taken when it starts and kept with what it writes; live tables stay untouched until the promotion.",
       "The promotion of all datasets is one transaction: all of it is visible at one instant, or nothing is.",
       "It can be rolled back exactly until finalized, which nobody but you does; a later promotion over it goes back first, and rows that were written since are shown.",
       "warning: facts are big",
+    ]);
+  });
+
+  it("shows causes apart where they hold for other partitions", () => {
+    const live = (name: string, days: Ranges) => [name, [{ fingerprint: `now:${name}`, partitions: days }]] as const;
+    const extents = new Map([["flights", january]]);
+    const all = new Map([live("facts", january), live("by_day", january), live("trend", [[day0, day0 + 30]])]);
+    const request = { kind: "datasets", datasets: ["by_day"], partitions: [[day0 + 30, day0 + 31]] } as const;
+    const lines = explainPlan(catalog, planBackfill(anInput(catalog, { extents, live: all, request })));
+    expect(lines.filter((line) => line.includes("- "))).toEqual([]);
+    const wider = { ...request, partitions: [[day0 + 29, day0 + 31]] } as const;
+    const apart = explainPlan(catalog, planBackfill(anInput(catalog, { extents, live: all, request: wider })));
+    expect(apart.filter((line) => line.includes("- "))).toEqual([
+      "                - never_computed: 2001-01-31",
+      "                - upstream_recomputed by_day: 2001-01-30 to 2001-01-31 (2)",
     ]);
   });
 

@@ -2,6 +2,7 @@
  * What is planned and what is refused, with its code, while somebody looks: statements, checks, assumptions, expectations and
  * requests, each as a person would write it. A refusal stores nothing. docs/planning.md lists the codes.
  */
+import { readFileSync } from "node:fs";
 import { sql } from "drizzle-orm";
 import { assume, check, type ErrorCode, isRederiveError } from "rederive";
 import { tester } from "rederive/testing";
@@ -135,9 +136,16 @@ const cases: Readonly<Record<string, Case>> = {
   "a deadline without an offset": asked({ deadline: "2026-01-05T10:00" }, "usage", /is no instant/),
 };
 
+/** The codes that docs/planning.md lists. */
+function documentedCodes(): ReadonlySet<string> {
+  const document = readFileSync(new URL("../../docs/planning.md", import.meta.url), "utf8");
+  const [, table = ""] = /## Refusals([\s\S]*?)\n## /.exec(document) ?? [];
+  return new Set([...table.matchAll(/^\| `(\w+)`/gm)].map(([, code = ""]) => code));
+}
+
 /** Undefined where it was planned. */
 async function refusalOf(stage: Stage, { shape, input }: Case) {
-  const rederive = await stage.open(shop(shape));
+  await using rederive = await stage.open(shop(shape));
   try {
     await rederive.as(tester).plan({ reason: "test", ...input });
     return undefined;
@@ -147,7 +155,7 @@ async function refusalOf(stage: Stage, { shape, input }: Case) {
   }
 }
 
-describe("a plan", { timeout: 120_000 }, () => {
+describe("a plan", { timeout: 300_000 }, () => {
   it(`is made or refused, in ${Object.keys(cases).length} cases`, async () => {
     await withShop(async (stage) => {
       for (const statement of setUp) await stage.database.query(statement);
@@ -181,6 +189,11 @@ describe("a plan", { timeout: 120_000 }, () => {
         acting.preview({ datasets: ["facts"], partitions: ["2026-01-07"], reason: "c" }),
       ).resolves.toBeDefined();
     });
+  });
+
+  it("is refused with codes that the documentation lists", () => {
+    const codes = Object.values(cases).flatMap(({ refused }) => refused?.[0] ?? []);
+    expect([...documentedCodes()]).toEqual(expect.arrayContaining([...codes, "overlapping_plan"]));
   });
 
   it("names everything that is wrong with the checks of a dataset at once", async () => {
