@@ -68,7 +68,8 @@ describe("early cutoff", () => {
     await withRewrites(async (stage) => {
       await stage.bootstrap();
       const shape = { ...original, value: onDay(3, "v + 1000", "v + 0") };
-      const { backfill, status } = await stage.run(await stage.open(shape));
+      const rederive = await stage.open(shape);
+      const { backfill, status } = await stage.run(rederive);
       // The third day of January and the trends of it and the two days after it; February is as it was.
       expect(outcomes(status)).toEqual({
         cleaned: "12 done",
@@ -89,6 +90,7 @@ describe("early cutoff", () => {
         { dataset: "board", recomputed: 2, live: 3 },
         { dataset: "by_month", recomputed: 1, live: 2 },
       ]);
+      expect((await rederive.as(tester).check({ backfill: backfill.id })).failed).toBe(false);
       await backfill.promote({ reason: "test" });
       expect(await stage.divergence(shape)).toEqual(right);
       expect(await tasksPlanned(stage, shape)).toBe(0);

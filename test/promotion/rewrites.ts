@@ -4,7 +4,17 @@
  */
 import { sql } from "drizzle-orm";
 import { date, integer, pgTable, text } from "drizzle-orm/pg-core";
-import { createRederive, daily, defineCatalog, derived, lookback, monthly, type Rederive, source } from "rederive";
+import {
+  check,
+  createRederive,
+  daily,
+  defineCatalog,
+  derived,
+  lookback,
+  monthly,
+  type Rederive,
+  source,
+} from "rederive";
 import { runToEnd, tester, withTestDatabase } from "rederive/testing";
 import { inject } from "vitest";
 import type { Backfill } from "../../src/backfill.ts";
@@ -46,7 +56,7 @@ const statements = [
   "create index on public.cleaned (day)",
   "create table public.by_day (day date primary key, total int not null)",
   "create table public.by_month (month date primary key, total int not null)",
-  "create table public.trend (day date primary key, total int not null)",
+  "create table public.trend (day date primary key references public.by_day, total int not null)",
   "create table public.board (name text primary key, total int not null)",
   `insert into public.events select n, date '2001-01-25' + n / 10, n % 10, n from generate_series(0, 119) n`,
 ];
@@ -87,6 +97,7 @@ export function catalogOf({ value, total }: Shape): Catalog {
     inputs: { days },
     select: ({ days: d }) =>
       sql`select date_trunc('month', day::timestamp)::date as month, sum(total)::int as total from ${d} group by 1`,
+    checks: [check.conserves(byMonth.total, { input: "days", column: byDay.total })],
   });
   const trends = derived(trend, {
     version: 1,
