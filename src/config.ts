@@ -4,11 +4,12 @@
  * `defineConfig` types what a user writes in rederive.config.ts; `resolveSettings` adds the environment and the
  * defaults and reports every fault in one message. Values given in code win over environment variables.
  */
+import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { isTimeZone } from "./catalog/calendar.ts";
 import type { Catalog } from "./catalog/catalog.ts";
 import type { Criticality } from "./catalog/model.ts";
-import { RederiveError } from "./errors.ts";
+import { messageOf, RederiveError } from "./errors.ts";
 import { didYouMean } from "./suggest.ts";
 
 export type Environment = "development" | "test" | "production";
@@ -98,6 +99,12 @@ export interface Config {
   readonly lockTimeoutMs?: number | undefined;
   /** Promotion attempts before it is deferred. Default 10. */
   readonly promoteAttempts?: number | undefined;
+  /**
+   * Where the leading planner keeps signed checkpoints of the audit trail, in a file `checkpoints.ndjson`, every
+   * `everyMs` (default 3,600,000) in which something was chained. It must have a key: REDERIVE_AUDIT_KEY(_FILE).
+   * Default: nowhere.
+   */
+  readonly auditCheckpoints?: { readonly directory: string; readonly everyMs?: number | undefined } | undefined;
   /** Connections of the control plane in one process. Default 10. */
   readonly controlConnections?: number | undefined;
   readonly governance?: GovernanceConfig | undefined;
@@ -128,6 +135,7 @@ export interface Settings {
   readonly maxCandidateBytes?: number | undefined;
   readonly lockTimeoutMs: number;
   readonly promoteAttempts: number;
+  readonly auditCheckpoints: { readonly directory: string; readonly everyMs: number } | undefined;
   readonly controlConnections: number;
   readonly governance: GovernanceSettings;
   readonly server: { readonly host: string; readonly port: number };
@@ -196,6 +204,7 @@ const schema = z.strictObject({
   maxCandidateBytes: z.number().int().min(1).optional(),
   lockTimeoutMs: positive(500, 500),
   promoteAttempts: positive(10, 100),
+  auditCheckpoints: z.strictObject({ directory: z.string(), everyMs: positive(3_600_000) }).optional(),
   controlConnections: positive(10, 100),
   governance: governance.prefault({}),
   server: z
@@ -228,6 +237,7 @@ export function resolveSettings(
     governance: governanceOf(options),
     databaseUrl: options.databaseUrl,
     redisUrl: options.redisUrl,
+    auditCheckpoints: options.auditCheckpoints,
     catalogFile: options.catalogFile,
     queueBackend: options.redisUrl === undefined ? "postgres" : "redis",
     embedded: env["REDERIVE_EMBEDDED"] === "1",
@@ -271,6 +281,20 @@ export function openLineageVariables(
 /** LOG_LEVEL: a pino level. */
 export function logLevelFrom(fallback: string, env: NodeJS.ProcessEnv = process.env): string {
   return emptyAsMissing(env["LOG_LEVEL"]) ?? fallback;
+}
+
+/** REDERIVE_AUDIT_KEY: the PEM of the key that signs audit checkpoints; REDERIVE_AUDIT_KEY_FILE: a file with it. */
+export function auditKeyFrom(env: NodeJS.ProcessEnv = process.env): string | undefined {
+  const pem = emptyAsMissing(env["REDERIVE_AUDIT_KEY"]);
+  // Where a variable cannot hold lines, they are written as \\n.
+  if (pem !== undefined) return pem.replaceAll("\\n", "\n");
+  const path = emptyAsMissing(env["REDERIVE_AUDIT_KEY_FILE"]);
+  if (path === undefined) return undefined;
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new RederiveError("configuration", `cannot read REDERIVE_AUDIT_KEY_FILE: ${messageOf(error)}`);
+  }
 }
 
 /** REDERIVE_TOKEN: the API token of whoever runs a command. Production accepts no other identity. */

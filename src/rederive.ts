@@ -7,7 +7,9 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
+import { join } from "node:path";
 import type { Queue } from "bullmq";
+import { Audit } from "./audit.ts";
 import { Backfill } from "./backfill.ts";
 import type { Catalog } from "./catalog/catalog.ts";
 import type { LockFile } from "./catalog/definition.ts";
@@ -17,6 +19,7 @@ import { RederiveError } from "./errors.ts";
 import { PlannerLoop } from "./executor/planner-loop.ts";
 import { checkRedis, laneQueues, openQueues, type Queues } from "./executor/queues.ts";
 import { openWorker, type RunningWorker } from "./executor/worker.ts";
+import { appendLine } from "./governance/files.ts";
 import { type KeyedRequests, keyedRequestsIn } from "./governance/keyed-requests.ts";
 import { type Actor, authorize } from "./governance/roles.ts";
 import { chainPending } from "./governance/sequencer.ts";
@@ -44,6 +47,7 @@ import type { Logger } from "./telemetry/log.ts";
 import type { FleetSample } from "./telemetry/metrics.ts";
 import { tracedDatabase } from "./telemetry/sql.ts";
 import type { Database } from "./tx.ts";
+import { checkpointKeeper } from "./usecases/audit.ts";
 import {
   approve,
   type BaselineChoice,
@@ -215,9 +219,7 @@ export class Rederive implements AsyncDisposable {
       verify: async (backfill) => {
         if (!(await judgeGate(database, catalog, backfill))) await verify(database, catalog, backfill);
       },
-      chain: async () => {
-        await chainPending(database);
-      },
+      chain: auditKeeping(database, settings),
       messenger: messenger({ ...this.#parts, openLineage: openLineageSettings(openLineageVariables()) }),
       codeDriftMs: settings.codeDriftMs,
       watch: watching(this.#contextOf({ name: "planner", role: "operator" }), log),
@@ -304,6 +306,11 @@ export class Acting {
     authorize(this.#context.actor, "backfill.read");
     const found = await openBackfill(this.#context, id);
     return new Backfill(this.#context, found.id, found.plan);
+  }
+
+  /** Who decided what and why: the log, its verification, checkpoints and exports. */
+  get audit(): Audit {
+    return new Audit(this.#context);
   }
 
   /** Newest first; default 20. */
@@ -396,6 +403,21 @@ export class Acting {
     authorize(this.#context.actor, "doctor.run");
     return doctor(this.#context);
   }
+}
+
+/** Chains the audit trail, and signs it outside of the database where a directory for that is named. */
+function auditKeeping(database: Database, { auditCheckpoints }: Settings): () => Promise<void> {
+  const keep =
+    auditCheckpoints &&
+    checkpointKeeper(database, {
+      everyMs: auditCheckpoints.everyMs,
+      write: (checkpoint) =>
+        appendLine(join(auditCheckpoints.directory, "checkpoints.ndjson"), JSON.stringify(checkpoint)),
+    });
+  return async () => {
+    await chainPending(database);
+    await keep?.();
+  };
 }
 
 async function warnAboutRedis(settings: Settings, log: Logger | undefined): Promise<void> {

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { addApprove } from "./approve.ts";
+import { addAudit } from "./audit.ts";
 import { addBaseline } from "./baseline.ts";
 import { addCheck } from "./check.ts";
 import { addControl } from "./control.ts";
@@ -64,6 +65,7 @@ function createProgram(): Command {
     addMigrate,
     addProcesses,
     addToken,
+    addAudit,
   ];
   for (const command of add) command(program);
   return program;

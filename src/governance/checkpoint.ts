@@ -86,14 +86,14 @@ export function isSigned(text: string, signature: string, publicKey: string): bo
 }
 
 /** Checkpoints of a file, one a line. Throws `verification_failed` for one that its key has not signed. */
-export function parseCheckpoints(text: string, trustedKey?: string): Checkpoint[] {
+export function parseCheckpoints(text: string, trusted: readonly string[] = []): Checkpoint[] {
   const lines = text.split("\n").filter((line) => line.trim() !== "");
   if (lines.length === 0) throw unreadable("it is empty");
-  return lines.map((line) => requireSigned(parseLine(line), trustedKey));
+  return lines.map((line) => requireSigned(parseLine(line), trusted));
 }
 
-/** The same for one that was read before. */
-export function requireSigned(checkpoint: Checkpoint, trustedKey?: string): Checkpoint {
+/** The same for one that was read before. `trusted`: public keys of which one has signed it; where empty, any. */
+export function requireSigned(checkpoint: Checkpoint, trusted: readonly string[] = []): Checkpoint {
   const { signature, ...body } = checkpoint;
   if (!isSigned(canonicalJson(body), signature, checkpoint.publicKey)) {
     throw new RederiveError(
@@ -102,10 +102,10 @@ export function requireSigned(checkpoint: Checkpoint, trustedKey?: string): Chec
       { details: { seq: checkpoint.seq } },
     );
   }
-  if (trustedKey !== undefined && trustedKey !== checkpoint.publicKey) {
+  if (trusted.length > 0 && !trusted.includes(checkpoint.publicKey)) {
     throw new RederiveError(
       "verification_failed",
-      `the checkpoint of seq ${checkpoint.seq} is signed by key ${keyName(checkpoint.publicKey)}, not by the trusted key ${keyName(trustedKey)}`,
+      `the checkpoint of seq ${checkpoint.seq} is signed by key ${keyName(checkpoint.publicKey)}, which is none of those that are trusted (${trusted.map(keyName).join(", ")})`,
       { details: { seq: checkpoint.seq } },
     );
   }

@@ -59,6 +59,13 @@ export const leastRole = {
   "backfill.promote": "operator",
   "backfill.rollback": "operator",
   "window.override": "admin",
+  // Who did what and why is not for everybody: approvers judge by it, and an auditor gets a token of that role.
+  "audit.read": "approver",
+  "audit.verify": "approver",
+  "audit.export": "approver",
+  // They sign for the installation; pruning takes entries out of the database besides.
+  "audit.checkpoint": "admin",
+  "audit.prune": "admin",
   "token.read": "admin",
   "token.create": "admin",
   "token.revoke": "admin",

@@ -64,7 +64,7 @@ export async function verifyChain(source: ChainSource, checkpoints: readonly Pos
     const branched = contradicted();
     if (branched) return verdict(branched);
   }
-  const [missing] = due;
+  const missing = due.at(-1);
   return verdict(missing === undefined ? null : cutOff(head, missing.seq));
 }
 

@@ -8,7 +8,8 @@ import type { AuditRecord } from "./audit.ts";
 /** An arbitrary constant: the advisory lock of whoever appends to the chain or cuts its beginning. */
 const lockKey = 7_337_201_736;
 
-const recordColumns = `a.id::text as id, to_char(a.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at,
+/** An entry, from `rederive.audit a`. */
+export const recordColumns = `a.id::text as id, to_char(a.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at,
   a.actor, a.act, a.backfill, a.dataset, a.reason, a.plan_hash as "planHash", a.details::text as details`;
 
 export interface LinkRow {
@@ -73,4 +74,94 @@ export async function auditLag(tx: Tx): Promise<AuditLag> {
      from rederive.audit_pending p join rederive.audit a on a.id = p.entry`,
   );
   return row ?? { unchained: 0, oldestSeconds: 0 };
+}
+
+export interface ChainedRow extends LinkRow {
+  /** Null where the entry is missing. */
+  readonly record: AuditRecord | null;
+}
+
+/** A page of the chain in order, after a place in it; `entry` tells links of one seq apart, of which there is one. */
+export async function chainPage(
+  tx: Tx,
+  after: { readonly seq: number; readonly entry: string },
+  limit: number,
+): Promise<ChainedRow[]> {
+  const rows = await tx.query<LinkRow & { [Key in keyof AuditRecord]: AuditRecord[Key] | null }>(
+    `select c.seq::float8 as seq, c.entry::text as entry, c.entry_hash as "entryHash", c.prev_hash as "prevHash", c.hash,
+       ${recordColumns}
+     from rederive.audit_chain c left join rederive.audit a on a.id = c.entry
+     where (c.seq, c.entry) > ($1::int8, $2::int8) order by c.seq, c.entry limit $3::int`,
+    [after.seq, after.entry, limit],
+  );
+  return rows.map(({ seq, entry, entryHash, prevHash, hash, ...record }) => ({
+    ...{ seq, entry, entryHash, prevHash, hash },
+    record: record.id === null ? null : (record as AuditRecord),
+  }));
+}
+
+/** Entries after an id that are not chained, in order of their ids. */
+export async function unchainedPage(tx: Tx, after: string, limit: number): Promise<AuditRecord[]> {
+  return tx.query<AuditRecord>(
+    `select ${recordColumns} from rederive.audit a
+     where a.id > $1::int8 and not exists (select from rederive.audit_chain c where c.entry = a.id)
+     order by a.id limit $2::int`,
+    [after, limit],
+  );
+}
+
+export interface Unchained {
+  readonly entries: number;
+  /** ISO instant. */
+  readonly oldestAt: string | null;
+  /** Those that no sequencer will find: they were chained once, or were taken out of what waits. */
+  readonly lost: number;
+}
+
+export async function unchainedEntries(tx: Tx): Promise<Unchained> {
+  const [row] = await tx.query<Unchained>(
+    `select count(*)::int as entries,
+       to_char(min(a.at) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as "oldestAt",
+       (count(*) filter (where not exists (select from rederive.audit_pending p where p.entry = a.id)))::int as lost
+     from rederive.audit a where not exists (select from rederive.audit_chain c where c.entry = a.id)`,
+  );
+  return row ?? { entries: 0, oldestAt: null, lost: 0 };
+}
+
+/** The signed checkpoint behind which the chain begins, as it was stored; undefined where nothing was pruned. */
+export async function prunedCheckpoint(tx: Tx): Promise<unknown> {
+  const [row] = await tx.query<{ checkpoint: unknown }>(
+    "select checkpoint from rederive.audit_pruned order by seq desc limit 1",
+  );
+  return row?.checkpoint;
+}
+
+/** The last link of which it and all before it are older than an instant; undefined where there is none. */
+export async function lastBefore(tx: Tx, instant: string): Promise<{ seq: number; hash: string } | undefined> {
+  const [row] = await tx.query<{ seq: number; hash: string }>(
+    `select c.seq::float8 as seq, c.hash from rederive.audit_chain c
+     where c.seq < coalesce((
+       select min(y.seq) from rederive.audit_chain y join rederive.audit a on a.id = y.entry
+       where a.at >= $1::text::timestamptz), 9223372036854775807)
+     order by c.seq desc limit 1`,
+    [instant],
+  );
+  return row;
+}
+
+/** Takes entries and links up to a checkpoint out. Returns how many. The triggers let go nothing beyond it. */
+export async function pruneChain(
+  tx: Tx,
+  args: { readonly seq: number; readonly checkpoint: object; readonly actor: string },
+): Promise<number> {
+  await tx.query(
+    "insert into rederive.audit_pruned (seq, checkpoint, pruned_by) values ($1::int8, $2::text::jsonb, $3::text)",
+    [args.seq, JSON.stringify(args.checkpoint), args.actor],
+  );
+  await tx.query(
+    `delete from rederive.audit a using rederive.audit_chain c where c.entry = a.id and c.seq <= $1::int8`,
+    [args.seq],
+  );
+  const links = await tx.query("delete from rederive.audit_chain where seq <= $1::int8 returning seq", [args.seq]);
+  return links.length;
 }

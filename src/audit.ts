@@ -1,0 +1,54 @@
+/** The handle of the audit trail: one method a use case, for one actor. */
+import type { Checkpoint } from "./governance/checkpoint.ts";
+import { authorize } from "./governance/roles.ts";
+import type { TrailVerdict, Trust } from "./governance/trail.ts";
+import {
+  type AuditLog,
+  checkpoint,
+  exportTrail,
+  type LogInput,
+  log,
+  type PruneInput,
+  type PruneReport,
+  prune,
+  verifyAudit,
+} from "./usecases/audit.ts";
+import type { Context } from "./usecases/context.ts";
+
+export class Audit {
+  readonly #context: Context;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** Entries, newest first, a page at a time. */
+  async log(input: LogInput = {}): Promise<AuditLog> {
+    authorize(this.#context.actor, "audit.read");
+    return log(this.#context, input);
+  }
+
+  /** Computes every hash of the chain again. The verdict names the first entry that is not what was chained. */
+  async verify(trust: Trust = {}): Promise<TrailVerdict> {
+    authorize(this.#context.actor, "audit.verify");
+    return verifyAudit(this.#context, trust);
+  }
+
+  /** Signs where the chain stands, with the key in REDERIVE_AUDIT_KEY or REDERIVE_AUDIT_KEY_FILE. */
+  async checkpoint(): Promise<Checkpoint> {
+    authorize(this.#context.actor, "audit.checkpoint");
+    return checkpoint(this.#context);
+  }
+
+  /** Writes the whole trail to a file that does not exist yet; it can be verified without a server. */
+  async export(path: string): Promise<void> {
+    authorize(this.#context.actor, "audit.export");
+    return exportTrail(this.#context, path);
+  }
+
+  /** Archives old entries in a file and takes them out; the chain begins behind a signed checkpoint then. */
+  async prune(input: PruneInput): Promise<PruneReport> {
+    authorize(this.#context.actor, "audit.prune");
+    return prune(this.#context, input);
+  }
+}
