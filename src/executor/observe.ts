@@ -1,10 +1,14 @@
 /** What the fleet's metrics and logs learn of an outcome. */
 import type { Logger } from "../telemetry/log.ts";
-import { recordError, recordTask, type TaskOutcome as TaskMetric } from "../telemetry/metrics.ts";
+import { recordError, recordForged, recordTask, type TaskOutcome as TaskMetric } from "../telemetry/metrics.ts";
 import { describeOutcome, type TaskOutcome, type TaskRef } from "./outcome.ts";
 
 /** `seconds` is what the task took. */
 export function observeOutcome(ref: TaskRef, outcome: TaskOutcome, seconds: number, log: Logger | undefined): void {
+  if (outcome.kind === "failed" && outcome.forged === true) {
+    observeForged(`${ref.backfill}~${ref.task}`, outcome.message, log);
+    return;
+  }
   const metric = metricOf(outcome);
   const { dataset } = ref;
   if (metric !== undefined) {
@@ -15,6 +19,12 @@ export function observeOutcome(ref: TaskRef, outcome: TaskOutcome, seconds: numb
   if (outcome.kind === "retry") recordError(outcome.failure.sqlstate ?? outcome.failure.code, dataset);
   const level = outcome.kind === "failed" ? "error" : outcome.kind === "retry" ? "warn" : "debug";
   log?.[level]({ ...ref }, describeOutcome(outcome));
+}
+
+/** What a forged job says of itself is shortened in the log and gets into no metric. */
+export function observeForged(job: string, message: string, log: Logger | undefined): void {
+  recordForged();
+  log?.warn({ event: "queue.forged", job: job.slice(0, 80) }, `discarded a job: ${message.slice(0, 200)}`);
 }
 
 function metricOf(outcome: TaskOutcome): TaskMetric | undefined {

@@ -18,7 +18,13 @@ export type TaskOutcome =
   /** The attempt failed and the task is ready for another. */
   | { readonly kind: "retry"; readonly failure: Failure; readonly attempts: number }
   /** The task needs a person. */
-  | { readonly kind: "failed"; readonly code: string; readonly message: string };
+  | {
+      readonly kind: "failed";
+      readonly code: string;
+      readonly message: string;
+      /** No plan of ours has such a task: somebody else put the job into the queue, and nothing was done for it. */
+      readonly forged?: true;
+    };
 
 export type Later =
   | "not_ready"

@@ -190,6 +190,7 @@ async function unclaimed(ref: TaskRef, context: TaskContext, claim: ClaimRow | u
       context.plans.forget(ref.backfill);
       return {
         kind: "failed",
+        forged: true,
         code: "verification_failed",
         message: `${ref.backfill} has no task ${ref.task} of ${ref.dataset} under the plan that this worker verified`,
       };
@@ -230,7 +231,7 @@ async function unclaimed(ref: TaskRef, context: TaskContext, claim: ClaimRow | u
 /** No plan to run under. A missing or altered one will not mend itself; anything else is tried again. */
 function unpreparable(error: unknown): TaskOutcome {
   if (isRederiveError(error) && (error.code === "not_found" || error.code === "verification_failed")) {
-    return { kind: "failed", code: error.code, message: error.message };
+    return { kind: "failed", forged: true, code: error.code, message: error.message };
   }
   return later("unavailable");
 }

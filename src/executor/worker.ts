@@ -20,7 +20,7 @@ import { Dispatcher } from "./dispatcher.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { answer, refOf, traceparentOf } from "./job.ts";
 import { Lane } from "./lane.ts";
-import { observeOutcome } from "./observe.ts";
+import { observeForged, observeOutcome } from "./observe.ts";
 import type { TaskOutcome, TaskRef } from "./outcome.ts";
 import { laneQueues, type Queues, type TaskJob, type TaskWorker } from "./queues.ts";
 import { afterCommit } from "./release.ts";
@@ -194,7 +194,11 @@ class FleetWorker implements RunningWorker {
 
   async #outcomeOf(job: TaskJob): Promise<TaskOutcome> {
     const ref = await refOf(job, this.#options.database);
-    if (ref === undefined) return { kind: "failed", code: "not_found", message: `job ${job.id ?? ""} names no task` };
+    if (ref === undefined) {
+      const message = "its id names no task";
+      observeForged(job.id ?? "", message, this.#options.log);
+      return { kind: "failed", forged: true, code: "not_found", message };
+    }
     return await this.#dispatcher.carry(ref, traceparentOf(job));
   }
 

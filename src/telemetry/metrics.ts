@@ -11,6 +11,7 @@ interface Instruments {
   readonly errors: Counter;
   readonly promotions: Counter;
   readonly looks: Counter;
+  readonly forged: Counter;
 }
 
 /** What the fleet looks like now; read from Postgres and the queues when metrics are collected. */
@@ -65,6 +66,11 @@ export function recordPromotion(
   outcome: "done" | "deferred" | "refused" | "failed",
 ): void {
   instruments().promotions.add(1, { act, outcome });
+}
+
+/** A job was in a queue that no plan of ours put there. */
+export function recordForged(): void {
+  instruments().forged.add(1);
 }
 
 /** A scheduled look at live data has ended: checks fail, none fails, or it could not be made. */
@@ -138,6 +144,10 @@ function makeInstruments(provider: MeterProvider): Instruments {
     promotions: meter.createCounter("rederive.promotions", {
       description: "Promotions and rollbacks, by outcome",
       unit: "{promotion}",
+    }),
+    forged: meter.createCounter("rederive.queue.forged", {
+      description: "Jobs in the queues that no plan put there; they are discarded",
+      unit: "{job}",
     }),
     looks: meter.createCounter("rederive.looks", {
       description: "Scheduled looks at live data, by outcome",
