@@ -17,8 +17,6 @@ export interface NewEdge {
 
 /** Rows a statement; keeps a parameter array at a few hundred kilobytes. */
 const chunkRows = 20_000;
-/** Each statement finds its tasks by reading all of the backfill's, so edges go in few, and larger, statements. */
-const chunkEdges = 250_000;
 
 /**
  * Inserts all tasks and edges; tasks that wait for nobody are ready at once. `prunable` are the partitions, by dataset,
@@ -31,37 +29,43 @@ export async function insertTasks(
   edges: readonly NewEdge[],
   prunable: ReadonlyMap<string, Ranges> = new Map(),
 ): Promise<void> {
-  const consumers = new Set(edges.map((edge) => edge.consumer));
+  const waiting = byRank(Uint8Array, tasks);
+  for (const { consumer } of edges) waiting[consumer] = 1;
+  // Their ids are remembered, so that edges need not look for the tasks that they join.
+  const ids = byRank(Float64Array, tasks);
   for (const chunk of chunks(tasks, chunkRows)) {
-    await tx.query(
+    const rows = await tx.query<{ id: number; rank: number }>(
       `insert into rederive.task (backfill, dataset, partition, rank, state, prunable)
        select $1::text, t.dataset, t.partition, t.rank, t.state, coalesce(p.partitions::int8multirange @> t.partition, false)
        from unnest($2::text[], $3::int8[], $4::int8[], $5::text[]) as t (dataset, partition, rank, state)
-       left join unnest($6::text[], $7::text[]) as p (dataset, partitions) on p.dataset = t.dataset`,
+       left join unnest($6::text[], $7::text[]) as p (dataset, partitions) on p.dataset = t.dataset
+       returning id::float8 as id, rank::float8 as rank`,
       [
         backfill,
         chunk.map((task) => task.dataset),
         chunk.map((task) => task.partition),
         chunk.map((task) => task.rank),
-        chunk.map((task) => (consumers.has(task.rank) ? "waiting" : "ready")),
+        chunk.map((task) => (waiting[task.rank] === 1 ? "waiting" : "ready")),
         [...prunable.keys()],
         [...prunable.values()].map(toMultirange),
       ],
     );
+    for (const { id, rank } of rows) ids[rank] = id;
   }
-  // Fresh statistics, or the joins below, and the claims that follow, are planned for an empty table.
+  for (const chunk of chunks(edges, chunkRows)) {
+    await tx.query("insert into rederive.edge (producer, consumer) select * from unnest($1::int8[], $2::int8[])", [
+      chunk.map((edge) => ids[edge.producer]),
+      chunk.map((edge) => ids[edge.consumer]),
+    ]);
+  }
+  // Fresh statistics, or the claims that follow are planned for empty tables.
   await tx.query("analyze rederive.task");
-  for (const chunk of chunks(edges, chunkEdges)) {
-    await tx.query(
-      `insert into rederive.edge (producer, consumer)
-       select p.id, c.id
-       from unnest($2::int8[], $3::int8[]) as e (producer, consumer)
-       join rederive.task p on p.backfill = $1::text and p.rank = e.producer
-       join rederive.task c on c.backfill = $1::text and c.rank = e.consumer`,
-      [backfill, chunk.map((edge) => edge.producer), chunk.map((edge) => edge.consumer)],
-    );
-  }
   if (edges.length > 0) await tx.query("analyze rederive.edge");
+}
+
+/** One number a rank: of a million tasks, a map would take a hundred times the memory. */
+function byRank<Numbers>(numbers: new (length: number) => Numbers, tasks: readonly NewTask[]): Numbers {
+  return new numbers(tasks.reduce((length, { rank }) => Math.max(length, rank + 1), 0));
 }
 
 export interface TaskCount {
