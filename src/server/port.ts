@@ -8,6 +8,7 @@ import type { Ranges } from "../catalog/ranges.ts";
 import type { Environment } from "../config.ts";
 import type { KeyedRequests } from "../governance/keyed-requests.ts";
 import type { Actor } from "../governance/roles.ts";
+import type { TrailVerdict, Trust } from "../governance/trail.ts";
 import type { ColumnsReport } from "../lineage/columns.ts";
 import type { Lineage } from "../lineage/graph.ts";
 import type { Plan } from "../plan.ts";
@@ -25,6 +26,7 @@ import type {
   Status,
 } from "../report.ts";
 import type { BackfillState } from "../states.ts";
+import type { AuditLog } from "../usecases/audit.ts";
 
 export interface RederivePort {
   readonly settings: {
@@ -64,8 +66,20 @@ export interface ActingPort {
   captureBaseline(input: BaselineWish): Promise<Baseline>;
   approveBaseline(input: BaselineDecision): Promise<Baseline>;
   retireBaseline(input: BaselineDecision): Promise<Baseline>;
+  readonly audit: AuditPort;
   limits(): Promise<readonly LimitSetting[]>;
   setLimit(name: string, limit: LimitWish, reason: string): Promise<LimitSetting>;
+}
+
+export interface AuditPort {
+  log(input?: {
+    backfill?: string;
+    actor?: string;
+    since?: string;
+    before?: string;
+    limit?: number;
+  }): Promise<AuditLog>;
+  verify(trust?: Trust): Promise<TrailVerdict>;
 }
 
 export interface BackfillPort {

@@ -3,6 +3,7 @@
  * a route that is not here does not exist, and one that is here is checked, documented and tested.
  */
 import { approvalRoutes } from "./approval-routes.ts";
+import { auditRoutes } from "./audit-routes.ts";
 import { graphOf } from "./graph.ts";
 import { lineageRoutes } from "./lineage-routes.ts";
 import { openApiOf } from "./openapi.ts";
@@ -169,6 +170,7 @@ export const routes: readonly Route[] = [
   }),
   ...approvalRoutes,
   ...proofRoutes,
+  ...auditRoutes,
   ...lineageRoutes,
   route({
     ...nothing,

@@ -7,12 +7,14 @@ import { defineCatalog } from "../../src/catalog/catalog.ts";
 import { check } from "../../src/catalog/check.ts";
 import { derived, source } from "../../src/catalog/dataset.ts";
 import { whole } from "../../src/catalog/scheme.ts";
+import { makeCheckpoint, newKeyPair, signerOf } from "../../src/governance/checkpoint.ts";
 import type { Affected } from "../../src/planner/affected.ts";
 import { createRederive, type Rederive } from "../../src/rederive.ts";
 import type { Baseline, Bisection, CheckReport, Diff, MergeReport, Status } from "../../src/report.ts";
 import { type RunningServer, startServer } from "../../src/server/index.ts";
 import type { RederivePort } from "../../src/server/port.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
+import type { AuditLog } from "../../src/usecases/audit.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { silentLog } from "./support.ts";
 
@@ -151,6 +153,35 @@ describe("a backfill over HTTP", () => {
     expect(await send("GET", "/backfills/bf_0000000000", undefined, 404)).toMatchObject({ code: "not_found" });
     const unknown = { datasets: ["nothing"], reason: "x" };
     expect(await send("POST", "/plans", unknown, 404)).toMatchObject({ code: "not_found" });
+  });
+
+  it("leaves a trail that is read in pages and verified with checkpoints", async () => {
+    const { backfill } = await send<{ backfill: string }>(
+      "POST",
+      "/backfills",
+      { changes: true, reason: "a look" },
+      201,
+    );
+    await send("POST", `/backfills/${backfill}/cancel`, { reason: "seen enough" });
+    const log = await send<AuditLog>("GET", `/audit?backfill=${backfill}&limit=1`);
+    expect(log.entries).toMatchObject([{ actor: "ada", act: "backfill.cancel", reason: "seen enough" }]);
+    const rest = await send<AuditLog>("GET", `/audit?backfill=${backfill}&before=${log.next}`);
+    expect(rest.entries.map(({ act }) => act)).toEqual(["backfill.plan"]);
+    expect(await send("GET", "/audit?before=x", undefined, 400)).toMatchObject({ code: "usage" });
+
+    expect(await send("POST", "/audit/verify", {})).toMatchObject({ ok: true, fault: null, trusted: false });
+    const { privateKey, publicKey } = newKeyPair();
+    const beyond = { seq: 1_000_000, hash: "a".repeat(64) };
+    const checkpoint = makeCheckpoint(signerOf(privateKey), beyond, new Date());
+    expect(await send("POST", "/audit/verify", { checkpoints: [checkpoint], keys: [publicKey] })).toMatchObject({
+      ok: false,
+      fault: { kind: "truncated" },
+      trusted: true,
+    });
+    const changed = { ...checkpoint, seq: 1 };
+    const refused = await send("POST", "/audit/verify", { checkpoints: [changed] }, 409);
+    expect(refused).toMatchObject({ code: "verification_failed" });
+    expect(await send("POST", "/audit/verify", { keys: ["no key"] }, 400)).toMatchObject({ code: "usage" });
   });
 });
 

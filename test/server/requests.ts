@@ -22,6 +22,7 @@ const bodies: Readonly<Record<string, unknown>> = {
   captureBaseline: { name: "revenue", dataset: "revenue", tolerance: { cents: "1%" }, severity: "warn", ...reason },
   approveBaseline: { version: 2, ...reason },
   retireBaseline: reason,
+  verifyAudit: {},
   setLimit: { rate: { max: 50, perMs: 1_000 }, concurrency: null, ...reason },
 };
 

@@ -11,6 +11,7 @@ import { RederiveError } from "../../src/errors.ts";
 import { type KeyedRequests, keyedRequestsIn } from "../../src/governance/keyed-requests.ts";
 import { type Actor, type Role, roles } from "../../src/governance/roles.ts";
 import { authenticate, createToken } from "../../src/governance/tokens.ts";
+import type { TrailVerdict } from "../../src/governance/trail.ts";
 import type { Lineage } from "../../src/lineage/graph.ts";
 import { makePlan, type Plan } from "../../src/plan.ts";
 import type { Affected } from "../../src/planner/affected.ts";
@@ -28,6 +29,7 @@ import { type RunningServer, type ServerOptions, startServer } from "../../src/s
 import type { ActingPort, BackfillPort, Readiness, RederivePort } from "../../src/server/port.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
 import type { Database } from "../../src/tx.ts";
+import type { AuditLog } from "../../src/usecases/audit.ts";
 import { aDecision } from "../support/decision.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 
@@ -166,10 +168,33 @@ export class FakeRederive implements RederivePort {
       captureBaseline: (input) => answer("captureBaseline", aBaseline(), input),
       approveBaseline: (input) => answer("approveBaseline", aBaseline(), input),
       retireBaseline: (input) => answer("retireBaseline", aBaseline(), input),
+      audit: {
+        log: (input) => answer("audit.log", anAuditLog(), input),
+        verify: (trust) => answer("audit.verify", aVerdict(), trust),
+      },
       limits: () => answer("limits", [setting("revenue")]),
       setLimit: (name, limit, reason) => answer("setLimit", setting(name), name, limit, reason),
     };
   }
+}
+
+function anAuditLog(): AuditLog {
+  const said = { actor: "ada", act: "backfill.plan", reason: "first run", details: { tasks: 42 } };
+  const of = { backfill: "bf_7k3m9x2q4d", dataset: null, planHash: "a".repeat(64) };
+  return { entries: [{ id: "7", seq: null, at: "2001-01-31T00:00:00.000000Z", ...said, ...of }], next: "7" };
+}
+
+function aVerdict(): TrailVerdict {
+  const message = "entry 3 at seq 3 was edited after it was chained";
+  return {
+    ok: false,
+    base: { seq: 0, hash: "0".repeat(64) },
+    head: { seq: 2, hash: "b".repeat(64) },
+    fault: { kind: "edited", seq: 3, message },
+    unchained: { entries: 1, oldestAt: "2001-01-31T00:00:00.000000Z" },
+    checkpoints: [],
+    trusted: false,
+  };
 }
 
 type Answer = <Value>(act: string, value: Value, ...args: unknown[]) => Promise<Value>;
