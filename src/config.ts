@@ -108,8 +108,22 @@ export interface Config {
   /** Connections of the control plane in one process. Default 10. */
   readonly controlConnections?: number | undefined;
   readonly governance?: GovernanceConfig | undefined;
+  /** Called, signed with REDERIVE_WEBHOOK_SECRET, when the data behind an exposure changes its status. Default: none. */
+  readonly webhooks?:
+    | readonly (Pick<WebhookSettings, "url" | "exposures"> & { readonly allowLoopback?: boolean | undefined })[]
+    | undefined;
   /** Where `rederive server` listens. Defaults "127.0.0.1" and PORT or 3000. */
   readonly server?: { readonly host?: string | undefined; readonly port?: number | undefined } | undefined;
+}
+
+/** Who is called when an exposure changes. */
+export interface WebhookSettings {
+  /** https; http only on this machine, where `allowLoopback` permits it. */
+  readonly url: string;
+  /** Names of exposures. Default: all. */
+  readonly exposures?: readonly string[] | undefined;
+  /** Addresses of this machine may be called; private ones never. Default false. */
+  readonly allowLoopback: boolean;
 }
 
 /** Resolved configuration. */
@@ -138,6 +152,9 @@ export interface Settings {
   readonly auditCheckpoints: { readonly directory: string; readonly everyMs: number } | undefined;
   readonly controlConnections: number;
   readonly governance: GovernanceSettings;
+  readonly webhooks: readonly WebhookSettings[];
+  /** REDERIVE_WEBHOOK_SECRET. */
+  readonly webhookSecret: string | undefined;
   readonly server: { readonly host: string; readonly port: number };
   /** The search path of this process, for finding a Redis binary. */
   readonly searchPath: string;
@@ -180,6 +197,14 @@ const governance = z.strictObject({
     .optional(),
 });
 
+const webhook = z
+  .strictObject({
+    url: z.url({ protocol: /^https?$/, error: "must be an https:// URL" }),
+    exposures: z.array(z.string()).optional(),
+    allowLoopback: z.boolean().default(false),
+  })
+  .refine(({ url, allowLoopback }) => allowLoopback || url.startsWith("https:"), "must be an https:// URL");
+
 const schema = z.strictObject({
   catalog: z.custom<Catalog>((value) => typeof value === "object" && value !== null && "datasets" in value, {
     error: "catalog must come from defineCatalog(...)",
@@ -207,6 +232,7 @@ const schema = z.strictObject({
   auditCheckpoints: z.strictObject({ directory: z.string(), everyMs: positive(3_600_000) }).optional(),
   controlConnections: positive(10, 100),
   governance: governance.prefault({}),
+  webhooks: z.array(webhook).max(100).default([]),
   server: z
     .strictObject({ host: z.string().default("127.0.0.1"), port: z.number().int().min(0).max(65_535).default(3_000) })
     .default({ host: "127.0.0.1", port: 3_000 }),
@@ -242,7 +268,11 @@ export function resolveSettings(
     queueBackend: options.redisUrl === undefined ? "postgres" : "redis",
     embedded: env["REDERIVE_EMBEDDED"] === "1",
     searchPath: env["PATH"] ?? "",
+    webhookSecret: emptyAsMissing(env["REDERIVE_WEBHOOK_SECRET"]),
   });
+  if (settings.webhooks.length > 0 && settings.webhookSecret === undefined) {
+    throw new RederiveError("configuration", "webhooks are signed: set REDERIVE_WEBHOOK_SECRET to a long random text");
+  }
   return { settings, catalog };
 }
 

@@ -37,7 +37,7 @@ import { openLineageSettings } from "./lineage/settings.ts";
 import type { Plan } from "./plan.ts";
 import type { Affected } from "./planner/affected.ts";
 import { lockedHashes, parseLock, requireLock } from "./planner/lock.ts";
-import type { Baseline, CheckReport, Finding, LimitSetting, LiveValidation, Status } from "./report.ts";
+import type { Baseline, CheckReport, ExposureStatus, Finding, LimitSetting, LiveValidation, Status } from "./report.ts";
 import type { BackfillState } from "./states.ts";
 import { appendAudit } from "./store/audit.ts";
 import { checkSchema, migrate } from "./store/migrate.ts";
@@ -65,6 +65,7 @@ import { type ImpactInput, impact } from "./usecases/impact.ts";
 import { type LimitInput, limits, setLimit } from "./usecases/limit.ts";
 import { type LineageInput, lineage } from "./usecases/lineage.ts";
 import { columns } from "./usecases/lineage-columns.ts";
+import { exposure } from "./usecases/exposures.ts";
 import { messenger } from "./usecases/messenger.ts";
 import { openBackfill, type PlanInput, plan, preview } from "./usecases/plan.ts";
 import { type PartReadiness, readiness } from "./usecases/readiness.ts";
@@ -293,6 +294,12 @@ export class Acting {
   async lineage(input: LineageInput): Promise<Lineage> {
     authorize(this.#context.actor, "lineage.read");
     return lineage(this.#context, input);
+  }
+
+  /** How the data behind an exposure is: whether what feeds on it should wait. Throws `not_found`. */
+  async exposure(name: string): Promise<ExposureStatus> {
+    authorize(this.#context.actor, "exposure.read");
+    return exposure(this.#context, name);
   }
 
   /** From which columns of its inputs, and through them of the sources, each column of a dataset comes. */

@@ -402,6 +402,23 @@ export interface PreflightFinding {
   readonly mitigation: string;
 }
 
+/** How the data behind an exposure is. */
+export interface ExposureStatus {
+  readonly exposure: string;
+  readonly criticality: string;
+  /** `diverged`: checks fail on live content. `unknown`: nothing that it reads was ever promoted. */
+  readonly status: "fresh" | "recomputing" | "held" | "diverged" | "unknown";
+  /** When the oldest of what it reads was promoted last; null where nothing was. */
+  readonly asOf: string | null;
+  readonly reads: readonly string[];
+  /** Backfills under way of what it depends on. */
+  readonly backfills: readonly string[];
+  /** Datasets whose live content fails checks. */
+  readonly diverged: readonly string[];
+  readonly description?: string;
+  readonly owner?: string;
+}
+
 export interface MergeCounts {
   readonly dataset: string;
   readonly inserted: number;

@@ -28,6 +28,7 @@ export const leastRole = {
   "baseline.read": "viewer",
   "check.read": "viewer",
   "lineage.read": "viewer",
+  "exposure.read": "viewer",
   "limit.read": "viewer",
   "queue.read": "viewer",
   "metrics.read": "viewer",

@@ -10,3 +10,5 @@ export const lineageQuery = z.strictObject({
   depth: z.exactOptional(wholeNumber("Steps away from the dataset at most; default all", 1_000)),
   asOf: z.exactOptional(bound.describe("What was live then: an ISO 8601 date or instant; default now")),
 });
+
+export const exposurePath = z.strictObject({ name: label.describe("The name of an exposure of the catalog") });

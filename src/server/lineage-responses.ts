@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { ColumnOrigin, ColumnsReport } from "../lineage/columns.ts";
 import type { Computed, Lineage, LineageEdge, LineageNode } from "../lineage/graph.ts";
+import type { ExposureStatus } from "../report.ts";
 import { components } from "./requests.ts";
 import { count, instant, ranges } from "./responses.ts";
 
@@ -83,3 +84,17 @@ export const columns: z.ZodType<ColumnsReport> = z
     rows: z.array(columnOrigin).describe("What decides which rows there are"),
   })
   .register(components, { id: "ColumnLineage" });
+
+export const exposureStatus: z.ZodType<ExposureStatus> = z
+  .object({
+    exposure: z.string(),
+    criticality: z.string(),
+    status: z.enum(["fresh", "recomputing", "held", "diverged", "unknown"]),
+    asOf: instant.nullable().describe("When the oldest of what it reads was promoted last"),
+    reads: z.array(z.string()),
+    backfills: z.array(z.string()).describe("Under way, of what it depends on"),
+    diverged: z.array(z.string()).describe("Datasets whose live content fails checks"),
+    description: z.exactOptional(z.string()),
+    owner: z.exactOptional(z.string()),
+  })
+  .register(components, { id: "ExposureStatus" });

@@ -1,4 +1,4 @@
-/** Routes about lineage: what was computed from what. */
+/** Routes about lineage: what was computed from what, and how the data behind an exposure is. */
 import * as accept from "./lineage-requests.ts";
 import * as answer from "./lineage-responses.ts";
 import { noFields } from "./requests.ts";
@@ -28,5 +28,17 @@ export const lineageRoutes: readonly Route[] = [
     body: noFields,
     answer: answer.columns,
     run: ({ rederive, actor, path }) => rederive.as(actor).lineageColumns(path.dataset),
+  }),
+  route({
+    operation: "getExposure",
+    method: "get",
+    at: "/exposures/:name",
+    useCase: "exposure.read",
+    summary: "Whether the data behind an exposure is fresh, recomputing, held or diverged, and as of when",
+    path: accept.exposurePath,
+    query: noFields,
+    body: noFields,
+    answer: answer.exposureStatus,
+    run: ({ rederive, actor, path }) => rederive.as(actor).exposure(path.name),
   }),
 ];

@@ -19,6 +19,7 @@ import type {
   Bisection,
   CheckReport,
   Diff,
+  ExposureStatus,
   LimitSetting,
   LiveValidation,
   MergeReport,
@@ -62,6 +63,7 @@ export interface ActingPort {
   impact(input: ImpactWish): Promise<Affected>;
   lineage(input: LineageWish): Promise<Lineage>;
   lineageColumns(dataset: string): Promise<ColumnsReport>;
+  exposure(name: string): Promise<ExposureStatus>;
   baselines(of?: { name?: string }): Promise<readonly Baseline[]>;
   captureBaseline(input: BaselineWish): Promise<Baseline>;
   approveBaseline(input: BaselineDecision): Promise<Baseline>;

@@ -70,10 +70,9 @@ async function teller({ database, url, rederive }: FlightsStage, extra: Record<s
     ...extra,
   };
   const made = messenger({
-    ...{ database, databaseUrl: url, catalog: rederive.catalog, log: undefined },
+    ...{ database, databaseUrl: url, catalog: rederive.catalog, log: undefined, settings: rederive.settings },
     openLineage: openLineageSettings(variables),
   });
-  if (made === undefined) throw new Error("no messenger");
   receiver.clear();
   return { messenger: made, term: await leads(database) };
 }

@@ -159,6 +159,11 @@ export class FakeRederive implements RederivePort {
       validation: () => answer("validation", [aValidation()]),
       impact: (input) => answer("impact", anImpact(), input),
       lineage: (input) => answer("lineage", aLineage(), input),
+      exposure: (name) =>
+        answer("exposure", {
+          ...{ exposure: name, criticality: "critical", status: "held" as const, asOf: null, reads: ["revenue"] },
+          ...{ backfills: ["bf_7k3m9x2q4d"], diverged: [], owner: "finance" },
+        }),
       lineageColumns: (dataset) => {
         const from = [{ input: "orders", dataset: "orders", column: "amount", how: "aggregation" }];
         const columns = [{ column: "cents", from, sources: ["orders.amount"] }];
