@@ -1,18 +1,10 @@
 /** What is looked at before a plan is approved, on good and on bad sources. */
 import { sql } from "drizzle-orm";
-import {
-  type Assumption,
-  assume,
-  createRederive,
-  daily,
-  defineCatalog,
-  derived,
-  type Rederive,
-  source,
-} from "rederive";
+import { assume, createRederive, daily, defineCatalog, derived, type Rederive, source } from "rederive";
 import { runToEnd, tester, withTestDatabase } from "rederive/testing";
 import { describe, expect, inject, it } from "vitest";
 import type { Catalog } from "../../src/catalog/catalog.ts";
+import type { SourceOptions } from "../../src/catalog/typing.ts";
 import { explainPlan } from "../../src/planner/explain.ts";
 import { planMarkdown } from "../../src/planner/markdown.ts";
 import type { Preflight } from "../../src/report.ts";
@@ -22,8 +14,8 @@ import { briefly, tableSize } from "../../src/warehouse/source-facts.ts";
 import { facts, orders, shop, withShop } from "./shop.ts";
 
 /** The shop with a key for its orders. */
-function keyed(assumptions: readonly Assumption[] = []): Catalog {
-  const orderSource = source(orders, { key: [orders.id], assumptions, partitions: daily(orders.at) });
+function keyed(options: Partial<SourceOptions<typeof orders>> = {}): Catalog {
+  const orderSource = source(orders, { key: [orders.id], partitions: daily(orders.at), ...options });
   const factsOf = derived(facts, {
     version: 1,
     key: [facts.id],
@@ -185,7 +177,9 @@ describe("a preflight", () => {
 describe("an assumption", () => {
   it("that is broken since the plan was made stops it", () =>
     withShop(async (stage) => {
-      const catalog = keyed([assume("amounts are positive", "select id from orders where amount <= 0")]);
+      const catalog = keyed({
+        assumptions: [assume("amounts are positive", "select id from orders where amount <= 0")],
+      });
       const rederive = await stage.open(catalog);
       const backfill = await rederive.as(tester).plan(request);
       expect(await backfill.preflight()).toMatchObject({ stopped: false, findings: [] });
@@ -202,6 +196,21 @@ describe("an assumption", () => {
           },
         ],
       });
+    }));
+});
+
+describe("a deprecated column", () => {
+  it("warns whose statement reads it, and is told again", () =>
+    withShop(async (stage) => {
+      const deprecatedColumns = [{ column: orders.amount, since: "2001-01-31", replacedBy: "cents" }];
+      const rederive = await stage.open(keyed({ deprecatedColumns }));
+      const backfill = await rederive.as(tester).plan(request);
+      const warning = { code: "deprecated", dataset: "orders", reader: "facts", column: "amount" };
+      expect(backfill.plan.forecast.preflight?.findings).toMatchObject([warning]);
+      expect((await backfill.preflight()).findings).toMatchObject([warning]);
+      const past = [{ column: orders.amount, since: "2001-01-31", removeAfter: "2001-07-31" }];
+      const later = await stage.open(keyed({ deprecatedColumns: past }));
+      expect((await found(later)).findings).toMatchObject([{ code: "past_removal", severity: "warn" }]);
     }));
 });
 
