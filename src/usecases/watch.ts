@@ -99,7 +99,10 @@ async function lookAndTell(
     await appendAudit(tx, { actor: "planner", act: "dataset.validate", dataset, details: { failing, checked } });
   });
   if (failing > 0 && (checked > 0 || failing !== before.failing)) {
-    options.log?.warn({ dataset, failing }, `${failing} checks fail on the live data of ${dataset}`);
+    options.log?.warn(
+      { dataset, failing },
+      `${failing === 1 ? "1 check fails" : `${failing} checks fail`} on the live data of ${dataset}`,
+    );
   }
 }
 

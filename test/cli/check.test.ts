@@ -10,6 +10,7 @@ describe("rederive check", () => {
     [["check"], "say what to check: a backfill, --dataset <name>, or --live"],
     [["check", "bf_2222222222", "--live"], "leave out either the backfill or --live"],
     [["check", "--live", "--partitions", "2026-01-22"], "--partitions belongs to one dataset"],
+    [["check", "--scheduled", "--stale"], "--scheduled shows what is known of live data"],
   ])("%j is refused with exit code 2", { timeout }, async (args, message) => {
     const answer = await runCommand(args);
     expect([answer.code, answer.stderr, answer.stdout]).toEqual([2, expect.stringContaining(message), ""]);
@@ -20,6 +21,15 @@ describe("rederive check", () => {
       const planned = await shop.run(["plan", "daily_revenue", "--reason", "first", "--json"]);
       const { backfill } = planned.json<{ backfill: string }>();
       expect((await shop.run(["run", backfill, "--workers", "2"])).code).toBe(0);
+      const traced = await shop.run(["diff", backfill, "--bisect", "--rows", "1"]);
+      expect([traced.code, traced.stdout.split("\n")]).toEqual([
+        0,
+        expect.arrayContaining([
+          "daily_revenue: differences in 20 of 20 partitions",
+          "  added day=2026-01-22, currency=EUR in 2026-01-22",
+          "    because no backfill has promoted this partition before",
+        ]),
+      ]);
       const clean = await shop.run(["check", backfill, "--stale", "--json"]);
       expect([clean.code, clean.json<CheckReport>()]).toMatchObject([
         0,
@@ -46,6 +56,8 @@ describe("rederive check", () => {
       expect(shown.stdout).toContain("computed from orders 2026-01-23 (live)");
       expect((await shop.run(one)).code).toBe(0);
       expect((await shop.run(["check", "--dataset", "daily_revenu"])).code).toBe(5);
+      const scheduled = await shop.run(["check", "--scheduled"]);
+      expect([scheduled.code, scheduled.stdout]).toEqual([0, expect.stringContaining("no dataset is validated")]);
     });
   });
 });
