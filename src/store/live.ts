@@ -190,9 +190,15 @@ async function othersLive(tx: Tx, backfill: string, condition: string): Promise<
 
 /**
  * Puts back the pointers that the promotion replaced, and forgets them. One that it only confirmed may have been replaced
- * since, together with its rows: then it stays.
+ * since, together with its rows: then it stays. What was promoted since then may have been computed from content that is
+ * gone now: every plan compares it, as if what it read had been written down before anything was promoted.
  */
 export async function restorePointers(tx: Tx, backfill: string): Promise<void> {
+  await tx.query(
+    `update rederive.live l set reads_at = 'epoch' from rederive.backfill b
+     where b.id = $1::text and l.reads_at > b.promoted_at`,
+    [backfill],
+  );
   await tx.query(
     `delete from rederive.live l using rederive.live_before b
      where b.backfill = $1::text and b.dataset = l.dataset and b.partition = l.partition

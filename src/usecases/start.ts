@@ -34,12 +34,13 @@ export async function start(context: Context, id: string): Promise<void> {
       throw wrongState(row, "start", "a backfill is started once; plan again for another run");
     }
     const shapes = await requireCompatible(tx, context.catalog);
-    const decision = await checkedDecision(context, tx, row);
+    const decision = checkedDecision(context, row);
     await requireApproved(context, tx, row, { act: "start" });
     await requireAssumptions(tx, context.catalog, recomputeSteps(decision));
     const { tasks, edges, phases } = expandTasks(context.catalog, decision);
     await giveUpEarlier(context, tx, id, decision.request.continues);
     await reserve(tx, id, reservationsOf(decision));
+    await requireBasis(tx, id, decision);
     await makeDatasets(context, tx, id, recomputeSteps(decision));
     await insertTasks(tx, id, tasks, edges, prunableOf(decision));
     await insertPhases(tx, id, phases);
@@ -81,8 +82,8 @@ async function giveUpEarlier(context: Context, tx: Tx, id: string, earlier: stri
   });
 }
 
-/** The stored decision, after everything that it rests on was looked at again under this transaction. */
-async function checkedDecision(context: Context, tx: Tx, row: BackfillRow): Promise<Decision> {
+/** The stored decision, where it is the one that was hashed, and made for this environment and these definitions. */
+function checkedDecision(context: Context, row: BackfillRow): Decision {
   const decision = decisionOf(row);
   if (hashOf(decision) !== row.planHash) {
     throw new RederiveError(
@@ -107,12 +108,18 @@ async function checkedDecision(context: Context, tx: Tx, row: BackfillRow): Prom
       { details: { datasets: drifted.map((step) => step.dataset) } },
     );
   }
-  if (basisOf(decision.steps, await liveDigests(tx, basisPartitions(decision.steps))) !== decision.basis) {
-    throw new RederiveError("plan_stale", `what is live changed since ${row.id} was planned; plan again`, {
-      details: { backfill: row.id },
-    });
-  }
   return decision;
+}
+
+/**
+ * Asked with the partitions reserved: to reserve them waits for a promotion under way, and from then on nobody else
+ * makes anything live there.
+ */
+async function requireBasis(tx: Tx, id: string, { steps, basis }: Decision): Promise<void> {
+  if (basisOf(steps, await liveDigests(tx, basisPartitions(steps))) === basis) return;
+  throw new RederiveError("plan_stale", `what is live changed since ${id} was planned; plan again`, {
+    details: { backfill: id },
+  });
 }
 
 function prunableOf(decision: Decision): Map<string, Ranges> {

@@ -35,7 +35,7 @@ describe.skipIf(lacks("own-redis"))("early cutoff under faults", { timeout: 240_
       await backfill.start();
       const config = stage.configFor(rewritten);
       fleet.start("planner", { config });
-      fleet.startMany("worker", 2, { concurrency: 2, config });
+      for (let worker = 1; worker <= 2; worker += 1) fleet.start("worker", { concurrency: 2, config });
       for (const part of [0.1, 0.3, 0.5, 0.8]) {
         await untilDone(stage, backfill.id, Math.floor(120 * part));
         if (part < 0.5) await killHolder(sql, fleet);

@@ -370,6 +370,24 @@ describe("promote", () => {
     }),
   );
 
+  it("a rollback has plans look again at what was computed since from what it takes away", () =>
+    withStage(async (stage) => {
+      const act = await staged(stage, "values ('a',1,5,0::float8,'A')");
+      const reading = (dataset: string, at: string) =>
+        stage.run(`insert into rederive.live (dataset, partition, stamp, backfill, fingerprint, output_hash, rows, reads, reads_at)
+          values ('${dataset}', 0, 7, 'other', 'f', '0', 1, '[]', ${at})`);
+      await reading("before", "timestamptz '2001-01-01Z'");
+      await act.promote();
+      await reading("since", "clock_timestamp()");
+      await act.rollback();
+      expect(
+        await stage.rows("select dataset, extract(year from reads_at)::int as year from rederive.live order by 1"),
+      ).toEqual([
+        { dataset: "before", year: 2001 },
+        { dataset: "since", year: 1970 },
+      ]);
+    }));
+
   it("a rollback leaves a pointer that it only confirmed where a later promotion has moved it", () =>
     withStage(async (stage) => {
       const act = await staged(stage, "values ('a',1,5,0::float8,'A')");
