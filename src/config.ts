@@ -61,6 +61,11 @@ export interface GovernanceSettings {
   readonly changeWindow: ChangeWindow | undefined;
 }
 
+export interface OidcSettings extends OidcConfig {
+  readonly nameClaim: string;
+  readonly roleClaim: string;
+}
+
 /** What a user may configure. Every option but `catalog` has a default. */
 export interface Config {
   /** The datasets, from `defineCatalog`. */
@@ -112,8 +117,32 @@ export interface Config {
   readonly webhooks?:
     | readonly (Pick<WebhookSettings, "url" | "exposures"> & { readonly allowLoopback?: boolean | undefined })[]
     | undefined;
-  /** Where `rederive server` listens. Defaults "127.0.0.1" and PORT or 3000. */
-  readonly server?: { readonly host?: string | undefined; readonly port?: number | undefined } | undefined;
+  readonly server?: ServerConfig | undefined;
+}
+
+export interface ServerConfig {
+  /** Where `rederive server` listens. Default "127.0.0.1". */
+  readonly host?: string | undefined;
+  /** Default: PORT, or 3000. */
+  readonly port?: number | undefined;
+  /** Accept access tokens of an OpenID issuer besides our own. Default: none. */
+  readonly oidc?: OidcConfig | undefined;
+}
+
+/** Whose access tokens are accepted, and what their claims mean here. */
+export interface OidcConfig {
+  /** Exactly as the issuer writes it; https, or http on this machine. */
+  readonly issuer: string;
+  /** What a token must be for. */
+  readonly audience: string;
+  /** Names a person; must be one that people cannot change themselves. Default "preferred_username", else the subject. */
+  readonly nameClaim?: string | undefined;
+  /** A text or a list; a path such as "realm_access.roles" leads into objects. Default "roles". */
+  readonly roleClaim?: string | undefined;
+  /** Owner groups that people speak for. Default: everybody speaks for all. */
+  readonly groupsClaim?: string | undefined;
+  /** From values of the role claim to roles; of several the highest counts, and without one nothing is allowed. */
+  readonly mapping: Readonly<Record<string, "viewer" | "operator" | "approver" | "admin">>;
 }
 
 /** Who is called when an exposure changes. */
@@ -155,7 +184,7 @@ export interface Settings {
   readonly webhooks: readonly WebhookSettings[];
   /** REDERIVE_WEBHOOK_SECRET. */
   readonly webhookSecret: string | undefined;
-  readonly server: { readonly host: string; readonly port: number };
+  readonly server: { readonly host: string; readonly port: number; readonly oidc?: OidcSettings | undefined };
   /** The search path of this process, for finding a Redis binary. */
   readonly searchPath: string;
 }
@@ -205,6 +234,15 @@ const webhook = z
   })
   .refine(({ url, allowLoopback }) => allowLoopback || url.startsWith("https:"), "must be an https:// URL");
 
+const oidc = z.strictObject({
+  issuer: z.url().refine((url) => isSafe(new URL(url), "https:"), "must be https, or http on this machine"),
+  audience: z.string().min(1),
+  nameClaim: z.string().min(1).default("preferred_username"),
+  roleClaim: z.string().min(1).default("roles"),
+  groupsClaim: z.string().min(1).optional(),
+  mapping: z.record(z.string(), z.enum(["viewer", "operator", "approver", "admin"])),
+});
+
 const schema = z.strictObject({
   catalog: z.custom<Catalog>((value) => typeof value === "object" && value !== null && "datasets" in value, {
     error: "catalog must come from defineCatalog(...)",
@@ -234,7 +272,11 @@ const schema = z.strictObject({
   governance: governance.prefault({}),
   webhooks: z.array(webhook).max(100).default([]),
   server: z
-    .strictObject({ host: z.string().default("127.0.0.1"), port: z.number().int().min(0).max(65_535).default(3_000) })
+    .strictObject({
+      host: z.string().default("127.0.0.1"),
+      port: z.number().int().min(0).max(65_535).default(3_000),
+      oidc: oidc.optional(),
+    })
     .default({ host: "127.0.0.1", port: 3_000 }),
 });
 
@@ -335,6 +377,15 @@ export function actorTokenFrom(env: NodeJS.ProcessEnv = process.env): string | u
 /** Who acts where nobody says so: REDERIVE_ACTOR, else the login name. */
 export function actorNameFrom(env: NodeJS.ProcessEnv = process.env): string {
   return emptyAsMissing(env["REDERIVE_ACTOR"]) ?? emptyAsMissing(env["USER"]) ?? "local";
+}
+
+/** Encrypted, or without a network in between. */
+function isSafe({ protocol, hostname }: URL, encrypted: string): boolean {
+  return protocol === encrypted || isLoopbackName(hostname);
+}
+
+function isLoopbackName(hostname: string): boolean {
+  return hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname);
 }
 
 function environmentOf(nodeEnv: string | undefined): Environment {

@@ -45,6 +45,8 @@ export {
   defineConfig,
   type Environment,
   type GovernanceConfig,
+  type OidcConfig,
+  type ServerConfig,
   type Settings,
 } from "./config.ts";
 export { type ErrorCode, isRederiveError, RederiveError } from "./errors.ts";

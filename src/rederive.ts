@@ -20,6 +20,8 @@ import { PlannerLoop } from "./executor/planner-loop.ts";
 import { checkRedis, laneQueues, openQueues, type Queues } from "./executor/queues.ts";
 import { openWorker, type RunningWorker } from "./executor/worker.ts";
 import { appendLine } from "./governance/files.ts";
+import { actorOfIdentity } from "./governance/identities.ts";
+import { Issuer, isAccessToken } from "./governance/issuer.ts";
 import { type KeyedRequests, keyedRequestsIn } from "./governance/keyed-requests.ts";
 import { type Actor, authorize } from "./governance/roles.ts";
 import { chainPending } from "./governance/sequencer.ts";
@@ -138,6 +140,7 @@ export class Rederive implements AsyncDisposable {
   readonly settings: Settings;
   readonly catalog: Catalog;
   readonly #parts: Parts;
+  readonly #issuer: Issuer | undefined;
   readonly #running = new Set<RunningWorker | PlannerLoop>();
   #closed: Promise<void> | undefined;
 
@@ -145,6 +148,8 @@ export class Rederive implements AsyncDisposable {
     this.#parts = parts;
     this.settings = parts.settings;
     this.catalog = parts.catalog;
+    const { oidc } = parts.settings.server;
+    this.#issuer = oidc && new Issuer(oidc);
   }
 
   /** Where the queues live. */
@@ -169,9 +174,15 @@ export class Rederive implements AsyncDisposable {
     return new Acting(this.#contextOf(actor));
   }
 
-  /** The actor of an API token; undefined where it is unknown, expired or revoked. */
+  /**
+   * The actor of an API token or, where an issuer is configured, of its access token; undefined where it is unknown, expired
+   * or revoked. Throws `unavailable` where the issuer's keys cannot be had.
+   */
   async authenticate(token: string): Promise<Actor | undefined> {
-    return authenticate(this.#parts.database, token);
+    const { database } = this.#parts;
+    if (this.#issuer === undefined || !isAccessToken(token)) return authenticate(database, token);
+    const known = await this.#issuer.identify(token);
+    return known && actorOfIdentity(database, known);
   }
 
   /** Answers kept for requests that are sent again. */

@@ -18,6 +18,8 @@ export interface Actor {
   readonly groups?: readonly string[];
   /** Id of the API token that the actor came with. */
   readonly token?: string;
+  /** Id of the identity of an OpenID issuer that the actor came with. */
+  readonly identity?: string;
 }
 
 export const leastRole = {

@@ -13,6 +13,7 @@ export interface NewApproval {
   readonly approver: string;
   readonly groups: readonly string[] | undefined;
   readonly token: string | undefined;
+  readonly identity: string | undefined;
   readonly schemaHash: string;
   readonly diffDigest: string | undefined;
   readonly comment: string | undefined;
@@ -36,7 +37,7 @@ export interface ApprovalRow {
   readonly withdrawnAt: string | null;
   /** By the clock of Postgres. */
   readonly expired: boolean;
-  /** The token that was used is revoked, has expired, or has a lower role now. */
+  /** The token that was used is revoked or has expired, or it or the identity has a lower role now. */
   readonly rightsLost: boolean;
 }
 
@@ -47,15 +48,18 @@ const columns = `a.id::text as "id", a.act, a.verdict, a.approver, a.groups, a.p
   a.token is not null and not exists (
     select from rederive.api_token t
     where t.id = a.token and t.revoked_at is null and (t.expires_at is null or t.expires_at > clock_timestamp())
-      and t.role in ('approver', 'admin')) as "rightsLost"`;
+      and t.role in ('approver', 'admin'))
+  or a.identity is not null and not exists (
+    select from rederive.identity i where i.id = a.identity and i.role in ('approver', 'admin')) as "rightsLost"`;
 
 /** Gives the row's id. */
 export async function insertApproval(tx: Tx, row: NewApproval): Promise<string> {
   const [inserted] = await tx.query<{ id: string }>(
     `insert into rederive.approval
-       (backfill, plan_hash, requester, act, verdict, approver, groups, token, schema_hash, diff_digest, comment, expires_at)
+       (backfill, plan_hash, requester, act, verdict, approver, groups, token, schema_hash, diff_digest, comment,
+       identity, expires_at)
      values ($1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text[], $8::text::int8, $9::text, $10::text,
-       $11::text, clock_timestamp() + $12::int * interval '1 hour')
+       $11::text, $12::text::int8, clock_timestamp() + $13::int * interval '1 hour')
      returning id::text as "id"`,
     [
       row.backfill,
@@ -69,6 +73,7 @@ export async function insertApproval(tx: Tx, row: NewApproval): Promise<string> 
       row.schemaHash,
       row.diffDigest ?? null,
       row.comment ?? null,
+      row.identity ?? null,
       row.hours,
     ],
   );

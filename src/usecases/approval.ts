@@ -118,6 +118,7 @@ async function say(
       approver: personOf(actor),
       groups: actor.groups,
       token: actor.token,
+      identity: actor.identity,
       schemaHash: await schemaHash(context, tx, row),
       diffDigest: said.diffDigest,
       comment: said.comment,

@@ -14,7 +14,12 @@ interface Scene {
   readonly database: Database;
   readonly rederive: Rederive;
   readonly tokens: Readonly<Record<string, string>>;
-  send(who: string, method: string, path: string, body?: unknown): Promise<{ status: number; answer: Answer }>;
+  readonly send: (
+    who: string,
+    method: string,
+    path: string,
+    body?: unknown,
+  ) => Promise<{ status: number; answer: Answer }>;
 }
 
 interface Answer {
@@ -33,8 +38,9 @@ const people = [
 ] as const;
 
 async function scene(more: Partial<Config>, play: (scene: Scene) => Promise<void>): Promise<void> {
-  await withShop(async ({ open, database }) => {
-    const rederive = await open(shop(), more);
+  await withShop(async (stage) => {
+    const { database } = stage;
+    const rederive = await stage.open(shop(), more);
     const server = await startServer(rederive, { port: 0, log: silentLog });
     try {
       const acting = rederive.as({ name: "first", role: "admin" });
@@ -111,7 +117,7 @@ describe("approvals over HTTP", () => {
       const twice = await Promise.all(
         [1, 2].map(() => send("ada", "POST", `/backfills/${id}/promote`, { reason: "go" })),
       );
-      expect(twice.map(({ status }) => status).sort()).toEqual([200, 409]);
+      expect(twice.map(({ status }) => status).sort((one, other) => one - other)).toEqual([200, 409]);
     });
   });
 });

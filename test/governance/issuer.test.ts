@@ -1,0 +1,153 @@
+/** Access tokens of a real OpenID issuer on this machine, and those that somebody else made. */
+import { generateKeyPair } from "jose";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { OidcSettings } from "../../src/config.ts";
+import { actorOfIdentity } from "../../src/governance/identities.ts";
+import { Issuer, isAccessToken, type KnownPerson } from "../../src/governance/issuer.ts";
+import type { Rederive } from "../../src/rederive.ts";
+import { audience, startIssuer, type TestIssuer } from "../support/issuer.ts";
+import { shop, withShop } from "../usecases/shop.ts";
+
+let issuer: TestIssuer;
+let settings: OidcSettings;
+
+beforeAll(async () => {
+  issuer = await startIssuer({
+    ada: { preferred_username: "ada", roles: ["engineer"], teams: ["finance"] },
+    grace: { preferred_username: "grace", roles: ["engineer", "reviewer"], teams: ["finance", "sales"] },
+    mallory: { preferred_username: "grace", roles: ["cleaner", "toString"] },
+  });
+  settings = {
+    ...{ issuer: issuer.url, audience, nameClaim: "preferred_username", roleClaim: "roles", groupsClaim: "teams" },
+    mapping: { engineer: "operator", reviewer: "approver" },
+  };
+});
+
+afterAll(async () => {
+  await issuer.close();
+});
+
+describe("a token of the issuer", () => {
+  it("says who it is, with the highest of the roles", async () => {
+    const known = await new Issuer(settings).identify(await issuer.tokenOf("grace"));
+    expect(known).toEqual({
+      ...{ issuer: issuer.url, subject: "grace", name: "grace", role: "approver", groups: ["finance", "sales"] },
+    });
+    const { groupsClaim: _, ...everywhere } = settings;
+    expect((await new Issuer(everywhere).identify(await issuer.tokenOf("ada")))?.groups).toBeNull();
+  });
+
+  it("gives no role for what is not mapped", async () => {
+    const known = await new Issuer(settings).identify(await issuer.tokenOf("mallory"));
+    expect(known).toMatchObject({ role: null, groups: [] });
+  });
+
+  it("has roles below a path as well, and a name of its subject where it has no better one", async () => {
+    const nested = { ...settings, roleClaim: "realm_access.roles" };
+    const token = await issuer.sign({
+      ...good(),
+      realm_access: { roles: ["reviewer"] },
+      preferred_username: "a\u202eb",
+    });
+    expect(await new Issuer(nested).identify(token)).toMatchObject({ role: "approver", name: "ada" });
+  });
+});
+
+const seconds = () => Math.floor(Date.now() / 1_000);
+const good = () => ({
+  ...{ iss: issuer.url, aud: audience, sub: "ada", iat: seconds(), exp: seconds() + 60, roles: ["reviewer"] },
+});
+
+describe("a token that is not", () => {
+  it.each([
+    ["for another audience", () => ({ ...good(), aud: "urn:other" })],
+    ["of another issuer", () => ({ ...good(), iss: "https://evil.example" })],
+    ["expired", () => ({ ...good(), exp: seconds() - 40 })],
+    ["not valid yet", () => ({ ...good(), nbf: seconds() + 40 })],
+    ["without an end", () => ({ ...good(), exp: undefined })],
+    ["nobody's", () => ({ ...good(), sub: undefined })],
+  ])("%s is refused", async (_title, claims) => {
+    const verifier = new Issuer(settings);
+    expect(await verifier.identify(await issuer.sign(good()))).toMatchObject({ role: "approver" });
+    const { exp, sub, ...rest } = claims();
+    const sent = { ...rest, ...(exp === undefined ? {} : { exp }), ...(sub === undefined ? {} : { sub }) };
+    expect(await verifier.identify(await issuer.sign(sent))).toBeUndefined();
+  });
+
+  it("is within thirty seconds of its times is accepted", async () => {
+    const token = await issuer.sign({ ...good(), exp: seconds() - 15, nbf: seconds() + 15 });
+    expect(await new Issuer(settings).identify(token)).toBeDefined();
+  });
+
+  it("signed with another key or a shared secret, unsigned or cut is refused", async () => {
+    const verifier = new Issuer(settings);
+    const other = await generateKeyPair("RS256");
+    const valid = await issuer.sign(good());
+    const [header, body, signature] = valid.split(".") as [string, string, string];
+    const unsigned = Buffer.from('{"alg":"none"}').toString("base64url");
+    const promoted = Buffer.from(JSON.stringify({ ...good(), sub: "root" })).toString("base64url");
+    const tokens = [
+      await issuer.sign(good(), { key: other.privateKey }),
+      await issuer.sign(good(), { alg: "HS256", key: new TextEncoder().encode("k".repeat(64)) }),
+      `${unsigned}.${body}.`,
+      `${unsigned}.${body}.${signature}`,
+      `${header}.${promoted}.${signature}`,
+      valid.slice(0, -10),
+    ];
+    for (const token of tokens) expect([token, await verifier.identify(token)]).toEqual([token, undefined]);
+    expect(tokens.map(isAccessToken)).toEqual([true, true, false, true, true, true]);
+  });
+
+  it("cannot be judged where the issuer is away, or is another one", async () => {
+    const valid = await issuer.sign(good());
+    const away = new Issuer({ ...settings, issuer: "http://127.0.0.1:9" });
+    await expect(away.identify(valid)).rejects.toMatchObject({ code: "unavailable" });
+    const liar = new Issuer({ ...settings, issuer: `${issuer.url}/` });
+    await expect(liar.identify(valid)).rejects.toMatchObject({ code: "unavailable" });
+  });
+});
+
+describe("people of an issuer", () => {
+  it("keep their name, whoever comes with the same one later", async () => {
+    await withShop(async (stage) => {
+      const { database } = stage;
+      await stage.open(shop());
+      const known: KnownPerson = { issuer: "i", subject: "1", name: "grace", role: "approver", groups: null };
+      const grace = await actorOfIdentity(database, known);
+      expect(grace).toMatchObject({ name: "grace", person: "grace", role: "approver" });
+      expect(await actorOfIdentity(database, { ...known, name: "root", groups: ["sales"] })).toEqual({
+        ...{ ...grace, groups: ["sales"] },
+      });
+      const other = await actorOfIdentity(database, { ...known, subject: "2" });
+      expect(other.person).toBe("grace (2)");
+      await expect(actorOfIdentity(database, { ...known, role: null })).rejects.toMatchObject({ code: "forbidden" });
+    });
+  });
+
+  it("approve with their token, and no longer once they came without the role", async () => {
+    await withShop(async (stage) => {
+      const governance = { startApprovals: 1 };
+      const rederive = await stage.open(shop(), { governance, server: { oidc: settings } });
+      const as = async (person: string) => actor(rederive, await issuer.tokenOf(person));
+      const backfill = await rederive.as(await as("ada")).plan({ datasets: ["facts"], reason: "x" });
+      await (await rederive.as(await as("grace")).backfill(backfill.id)).approve({});
+      issuer.people["grace"] = { preferred_username: "grace", roles: [] };
+      await expect(rederive.authenticate(await issuer.tokenOf("grace"))).rejects.toMatchObject({ code: "forbidden" });
+      await expect(backfill.start()).rejects.toMatchObject({
+        ...{ code: "approval_void", details: { because: "rights_lost" } },
+      });
+      await expect(
+        stage.database.query("update rederive.backfill set state = 'running' where id = $1::text", [backfill.id]),
+      ).rejects.toMatchObject({ code: "23514" });
+      issuer.people["grace"] = { preferred_username: "grace", roles: ["reviewer"] };
+      await as("grace");
+      await backfill.start();
+    });
+  });
+});
+
+async function actor(rederive: Rederive, token: string) {
+  const found = await rederive.authenticate(token);
+  if (found === undefined) throw new Error("the token is refused");
+  return found;
+}
