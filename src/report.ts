@@ -115,6 +115,7 @@ export interface Baseline {
   readonly dataset: string;
   /** Labels; null for all partitions, and for a query. */
   readonly partitions: string | null;
+  /** Null where it holds rows of the dataset itself. */
   readonly query: string | null;
   /** What tells rows apart; empty where they are compared as a whole. */
   readonly key: readonly string[];
@@ -123,11 +124,15 @@ export interface Baseline {
   readonly severity: "error" | "warn";
   readonly rows: number;
   readonly contentHash: string;
-  /** Fingerprints, backfills and a digest of the stamps of what was live, and the version of Postgres. */
+  /** Where the rows came from. */
   readonly provenance: {
+    /** Of the definitions that the live content was computed with. */
     readonly fingerprints: readonly string[];
+    /** Those that it was promoted by, at most twenty. */
     readonly backfills: readonly string[];
+    /** Digest of the live stamps; null where nothing was promoted. */
     readonly stamps: string | null;
+    /** Version of Postgres. */
     readonly server: string;
   };
   readonly state: "captured" | "approved" | "retired";

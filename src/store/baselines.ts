@@ -1,42 +1,18 @@
 /** Table `baseline`: versions of golden baselines with their provenance. Of each name at most one is approved. */
 import { fromMultirange, type Ranges, toMultirange } from "../catalog/ranges.ts";
+import type { Baseline } from "../report.ts";
 import type { Tx } from "../tx.ts";
 
-export interface BaselineRow {
-  readonly name: string;
-  readonly version: number;
-  readonly dataset: string;
+/** Where the rows came from. */
+type Provenance = Baseline["provenance"];
+
+/** What is reported of one, with partitions as ranges and where its rows lie. */
+export interface BaselineRow extends Omit<Baseline, "partitions"> {
   /** Null for all. */
   readonly partitions: Ranges | null;
-  /** Null where it holds rows of the dataset itself. */
-  readonly query: string | null;
-  readonly key: readonly string[];
   readonly columns: readonly string[];
-  readonly tolerance: Readonly<Record<string, { readonly absolute: number } | { readonly relative: number }>>;
-  readonly severity: "error" | "warn";
   /** Quoted, qualified name of the table with its rows. */
   readonly rowsIn: string;
-  readonly rows: number;
-  readonly contentHash: string;
-  readonly provenance: Provenance;
-  readonly state: "captured" | "approved" | "retired";
-  readonly reason: string;
-  readonly capturedBy: string;
-  readonly capturedAt: string;
-  readonly decidedBy: string | null;
-  readonly decidedAt: string | null;
-}
-
-/** Where the rows came from. */
-export interface Provenance {
-  /** Fingerprints of the definitions that the live content was computed with. */
-  readonly fingerprints: readonly string[];
-  /** Backfills that it was promoted by, at most twenty. */
-  readonly backfills: readonly string[];
-  /** Digest of the live stamps; null where nothing was promoted. */
-  readonly stamps: string | null;
-  /** Version of Postgres. */
-  readonly server: string;
 }
 
 const iso = (column: string) => `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;

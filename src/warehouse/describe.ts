@@ -6,10 +6,10 @@
  * assigning its columns to a copy of the live table's shows whether the types fit. A statement that reads a table past
  * its handle is told apart here, because the handles have other oids than the tables.
  */
-import { getTableColumns } from "drizzle-orm";
-import type { Derived, Input } from "../catalog/dataset.ts";
+import type { Derived } from "../catalog/dataset.ts";
 import { messageOf, RederiveError, sqlState } from "../errors.ts";
 import type { Tx } from "../tx.ts";
+import { readableColumns } from "./bind.ts";
 import { clockFaults } from "./clock.ts";
 import { tableColumns } from "./columns.ts";
 import { type ColumnsApart, columnsApart } from "./columns-apart.ts";
@@ -84,19 +84,13 @@ export async function handleNames(tx: Tx, derived: Derived): Promise<Map<string,
 export async function createHandles(tx: Tx, derived: Derived): Promise<string[]> {
   const faults: string[] = [];
   for (const input of derived.inputs) {
-    const columns = identifiers(readableColumns(input));
+    const columns = identifiers(readableColumns(input.dataset).map((column) => column.name));
     const select = `select ${columns} from ${tableName(input.dataset.table)}`;
     const failure = await attempt(tx, `create temporary view ${identifier(input.name)} as ${select}`);
     if (failure !== undefined)
       faults.push(`the input ${input.name} cannot be read: ${messageOf(failure)}; ${tableRemedy(failure)}`);
   }
   return faults;
-}
-
-/** Of a derived dataset a task can read the owned columns alone, because a candidate has no others. */
-function readableColumns(input: Input): string[] {
-  if (input.dataset.kind === "derived") return input.dataset.owned.map((column) => column.name);
-  return Object.values(getTableColumns(input.dataset.table)).map((column) => column.name);
 }
 
 function tableRemedy(failure: unknown): string {
