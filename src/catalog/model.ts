@@ -82,7 +82,7 @@ export interface AnomalyRule {
 
 /** How often live content is checked without anybody asking. */
 export interface ValidationRule {
-  /** A whole number and s, m, h or d: "30m", "1h", "1d". At least "1s". */
+  /** A whole number and a unit, from seconds to days: "30 minutes", "1 hour", "1 day", or "30m", "1h", "1d". */
   readonly every: string;
 }
 

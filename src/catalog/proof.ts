@@ -3,12 +3,16 @@ import { didYouMean } from "../suggest.ts";
 import type { Derived } from "./model.ts";
 import { qualified, tableOf, under } from "./wording.ts";
 
-const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+/** Each in its short and its long form; the long one is that of `check.freshness`. */
+const units: Readonly<Record<string, number>> = {
+  ...{ s: 1_000, second: 1_000, m: 60_000, minute: 60_000 },
+  ...{ h: 3_600_000, hour: 3_600_000, d: 86_400_000, day: 86_400_000 },
+};
 
 /** Milliseconds; undefined for a text that is no duration. */
 export function everyMs(every: string): number | undefined {
-  const [, count, unit] = /^([1-9]\d{0,5})([smhd])$/.exec(every) ?? [];
-  return count === undefined || unit === undefined ? undefined : Number(count) * (units[unit] as number);
+  const [, count, short, long] = /^([1-9]\d{0,5})(?:([smhd])| (second|minute|hour|day)s?)$/.exec(every) ?? [];
+  return count === undefined ? undefined : Number(count) * (units[short ?? long ?? ""] as number);
 }
 
 export function proofFaults(dataset: Derived): string[] {
@@ -33,7 +37,7 @@ function validationFaults({ validate }: Derived): string[] {
   return under("validate", [
     ...unknown(validate, ["every"]),
     ...(everyMs(String(validate.every)) === undefined
-      ? [`every is ${JSON.stringify(validate.every)}; give a whole number and s, m, h or d, such as "1h"`]
+      ? [`every is ${JSON.stringify(validate.every)}; give a whole number and a unit, such as "1 hour" or "1h"`]
       : []),
   ]);
 }

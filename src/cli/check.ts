@@ -70,7 +70,7 @@ async function showValidation(backfill: string | undefined, options: CheckOption
 
 function validationLines(datasets: readonly LiveValidation[]): string[] {
   if (datasets.length === 0)
-    return ['no dataset is validated on a schedule; declare one with validate: { every: "1h" }'];
+    return ['no dataset is validated on a schedule; declare one with validate: { every: "1 hour" }'];
   const lines = table(
     ["dataset", "every", "last look", "partitions read", "failed checks"],
     datasets.map(({ dataset, every, startedAt, finishedAt, checked, failing }) => [
