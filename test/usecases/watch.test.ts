@@ -1,4 +1,6 @@
 /** Scheduled looks at live data, with planners as they run and rows that others wrote. */
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
 import { check, type Rederive } from "rederive";
 import { tester } from "rederive/testing";
 import { describe, expect, it } from "vitest";
@@ -11,6 +13,8 @@ import { look } from "../../src/usecases/watch.ts";
 import { eventually } from "../support/eventually.ts";
 import { facts, revenue, type Stage, shop, withShop } from "./shop.ts";
 
+const loader = fileURLToPath(import.meta.resolve("tsx"));
+const slowPlanner = fileURLToPath(new URL("./slow-planner.ts", import.meta.url));
 const schedule = { dataset: "revenue", everyMs: 1_000 };
 const rules = { checks: [check.range(revenue.amount, { max: 1_000 })], validate: { every: "1s" } };
 const bad = "update revenue set amount = 5000 where day = '2026-01-07' and currency = 'EUR'";
@@ -112,6 +116,33 @@ describe("a schedule", () => {
       await untilFound(other, "a look of the other planner", ({ failing }) => failing === 1);
       expect((await backfill.status()).state).toBe("running");
     }));
+
+  it("goes on after a planner was killed in the middle of a look", { timeout: 120_000 }, () =>
+    withShop(async (stage) => {
+      const rederive = await stage.bootstrap(shop({ revenue: rules }));
+      const planner = spawn(process.execPath, ["--import", loader, slowPlanner], {
+        env: { PATH: process.env["PATH"], NODE_ENV: "test", DATABASE_URL: stage.url },
+        stdio: "ignore",
+      });
+      try {
+        await eventually(
+          () => stage.database.query("select from pg_stat_activity where wait_event = 'PgSleep'"),
+          (asleep) => asleep.length > 0,
+          { what: "the planner is in the middle of a look" },
+        );
+      } finally {
+        planner.kill("SIGKILL");
+      }
+      expect(await found(rederive)).toMatchObject({ startedAt: expect.any(String), finishedAt: null });
+      await stage.database.query(bad);
+      rederive.startPlanner();
+      await untilFound(
+        rederive,
+        "a look of the next leader",
+        ({ failing, checked }) => failing === 1 && checked === 60,
+      );
+    }),
+  );
 
   it("tells why a look could not be made", () =>
     withShop(async (stage) => {
