@@ -61,6 +61,14 @@ export interface GovernanceSettings {
   readonly changeWindow: ChangeWindow | undefined;
 }
 
+export interface ServerSettings {
+  readonly host: string;
+  readonly port: number;
+  readonly publicUrl?: string | undefined;
+  readonly proxies: number;
+  readonly oidc?: OidcSettings | undefined;
+}
+
 export interface OidcSettings extends OidcConfig {
   readonly nameClaim: string;
   readonly roleClaim: string;
@@ -118,6 +126,8 @@ export interface Config {
     | readonly (Pick<WebhookSettings, "url" | "exposures"> & { readonly allowLoopback?: boolean | undefined })[]
     | undefined;
   readonly server?: ServerConfig | undefined;
+  /** Production may talk to Postgres and Redis on other machines without TLS. Default false. */
+  readonly allowPlaintext?: boolean | undefined;
 }
 
 export interface ServerConfig {
@@ -125,6 +135,10 @@ export interface ServerConfig {
   readonly host?: string | undefined;
   /** Default: PORT, or 3000. */
   readonly port?: number | undefined;
+  /** Where people reach the server through a proxy that ends TLS; in production needed off a loopback address. */
+  readonly publicUrl?: string | undefined;
+  /** Proxies in front of the server whose X-Forwarded-For is believed. Default 0. */
+  readonly proxies?: number | undefined;
   /** Accept access tokens of an OpenID issuer besides our own. Default: none. */
   readonly oidc?: OidcConfig | undefined;
 }
@@ -184,7 +198,8 @@ export interface Settings {
   readonly webhooks: readonly WebhookSettings[];
   /** REDERIVE_WEBHOOK_SECRET. */
   readonly webhookSecret: string | undefined;
-  readonly server: { readonly host: string; readonly port: number; readonly oidc?: OidcSettings | undefined };
+  readonly server: ServerSettings;
+  readonly allowPlaintext: boolean;
   /** The search path of this process, for finding a Redis binary. */
   readonly searchPath: string;
 }
@@ -275,9 +290,12 @@ const schema = z.strictObject({
     .strictObject({
       host: z.string().default("127.0.0.1"),
       port: z.number().int().min(0).max(65_535).default(3_000),
+      publicUrl: z.url({ protocol: /^https?$/, error: "must be an http:// or https:// URL" }).optional(),
+      proxies: z.number().int().min(0).max(10).default(0),
       oidc: oidc.optional(),
     })
-    .default({ host: "127.0.0.1", port: 3_000 }),
+    .default({ host: "127.0.0.1", port: 3_000, proxies: 0 }),
+  allowPlaintext: z.boolean().default(false),
 });
 
 /** Types a configuration file; returns it as it is. */
@@ -384,7 +402,8 @@ function isSafe({ protocol, hostname }: URL, encrypted: string): boolean {
   return protocol === encrypted || isLoopbackName(hostname);
 }
 
-function isLoopbackName(hostname: string): boolean {
+/** Whether a host name means this machine. */
+export function isLoopbackName(hostname: string): boolean {
   return hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname);
 }
 

@@ -41,6 +41,7 @@ import type { Affected } from "./planner/affected.ts";
 import { lockedHashes, parseLock, requireLock } from "./planner/lock.ts";
 import type { Baseline, CheckReport, ExposureStatus, Finding, LimitSetting, LiveValidation, Status } from "./report.ts";
 import type { BackfillState } from "./states.ts";
+import { safeguardsOf } from "./safeguards.ts";
 import { appendAudit } from "./store/audit.ts";
 import { checkSchema, migrate } from "./store/migrate.ts";
 import { checkReachable, openDatabase } from "./store/postgres.ts";
@@ -91,9 +92,9 @@ export interface RederiveOptions {
 export async function createRederive(config: Config, options: RederiveOptions = {}): Promise<Rederive> {
   const { settings, catalog } = resolveSettings(config);
   const databaseUrl = requireDatabase(settings);
-  if (settings.redisUrl === undefined && settings.environment === "production") {
-    throw new RederiveError("configuration", "production needs REDIS_URL, a Redis with maxmemory-policy noeviction");
-  }
+  const { faults, warnings } = safeguardsOf(settings);
+  if (faults.length > 0) throw new RederiveError("configuration", faults.join("\n"));
+  for (const warning of warnings) options.log?.warn(warning);
   const database = tracedDatabase(openDatabase(databaseUrl, { max: settings.controlConnections }));
   try {
     await checkReachable(database, databaseUrl);

@@ -8,6 +8,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import express, { type Express, type RequestHandler } from "express";
 import type { Logger } from "pino";
+import { isLoopbackName } from "../config.ts";
 import { RederiveError } from "../errors.ts";
 import { createLog } from "../telemetry/log.ts";
 import { FailedAttempts } from "./attempts.ts";
@@ -62,6 +63,7 @@ export function createApp(rederive: RederivePort, options: AppOptions = {}): Exp
   const who = { localAdmin, failures: new FailedAttempts() };
   const app = express();
   app.disable("x-powered-by");
+  app.set("trust proxy", rederive.settings.server.proxies);
   app.use([apiRoot, "/queues", "/healthz", "/readyz", "/metrics"], prepareRequest, securityHeaders);
 
   app.use("/healthz", onlyReading, atItsRoot(healthz));
@@ -88,9 +90,11 @@ export async function startServer(rederive: RederivePort, options: ServerOptions
   const app = express();
   app.disable("x-powered-by");
   app.use(createApp(rederive, { ...options, log }), prepareRequest, securityHeaders, nowhere, problemHandler(log));
+  const host = options.host ?? rederive.settings.server.host;
+  requireSafeAddress(rederive.settings, host);
   // Slow senders are cut off; how long a use case takes is not limited.
   const server = createServer({ requestTimeout: 30_000, headersTimeout: 15_000 }, app);
-  await listen(server, options.port ?? rederive.settings.server.port, options.host ?? rederive.settings.server.host);
+  await listen(server, options.port ?? rederive.settings.server.port, host);
   const url = urlOf(server.address() as AddressInfo);
   log.info({ url }, "listening");
   let closing: Promise<void> | undefined;
@@ -101,6 +105,16 @@ export async function startServer(rederive: RederivePort, options: ServerOptions
       return closing;
     },
   };
+}
+
+/** Tokens do not travel in clear text: in production a proxy ends TLS in front of whatever is not on this machine alone. */
+function requireSafeAddress({ environment, server: { publicUrl } }: RederivePort["settings"], host: string): void {
+  if (environment !== "production" || isLoopbackName(host) || publicUrl?.startsWith("https:")) return;
+  throw new RederiveError(
+    "configuration",
+    `in production the server does not listen on ${host} without TLS; listen on 127.0.0.1, or set server.publicUrl to the ` +
+      "https address of the proxy in front of it",
+  );
 }
 
 function listen(server: Server, port: number, host: string): Promise<void> {

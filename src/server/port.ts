@@ -5,7 +5,7 @@
 import type { Queue } from "bullmq";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Ranges } from "../catalog/ranges.ts";
-import type { Environment } from "../config.ts";
+import type { Environment, ServerSettings } from "../config.ts";
 import type { KeyedRequests } from "../governance/keyed-requests.ts";
 import type { Actor } from "../governance/roles.ts";
 import type { TrailVerdict, Trust } from "../governance/trail.ts";
@@ -32,7 +32,7 @@ import type { AuditLog } from "../usecases/audit.ts";
 export interface RederivePort {
   readonly settings: {
     readonly environment: Environment;
-    readonly server: { readonly host: string; readonly port: number };
+    readonly server: ServerSettings;
   };
   readonly catalog: Catalog;
   /** Every queue: lanes, limited resources and the gate. */

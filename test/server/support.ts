@@ -117,7 +117,7 @@ export class FakeRederive implements RederivePort {
 
   constructor(database: Database, environment: "development" | "test" | "production", queues: readonly Queue[]) {
     this.#database = database;
-    this.settings = { environment, server: { host: "127.0.0.1", port: 0 } };
+    this.settings = { environment, server: { host: "127.0.0.1", port: 0, proxies: 0 } };
     this.queues = queues;
   }
 
