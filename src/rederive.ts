@@ -35,6 +35,7 @@ import {
 } from "./governance/tokens.ts";
 import type { ColumnsReport } from "./lineage/columns.ts";
 import type { Lineage } from "./lineage/graph.ts";
+import type { RowLineage } from "./lineage/rows.ts";
 import { openLineageSettings } from "./lineage/settings.ts";
 import type { Plan } from "./plan.ts";
 import type { Affected } from "./planner/affected.ts";
@@ -68,6 +69,7 @@ import { type ImpactInput, impact } from "./usecases/impact.ts";
 import { type LimitInput, limits, setLimit } from "./usecases/limit.ts";
 import { type LineageInput, lineage } from "./usecases/lineage.ts";
 import { columns } from "./usecases/lineage-columns.ts";
+import { type RowInputWish, row } from "./usecases/lineage-rows.ts";
 import { exposure } from "./usecases/exposures.ts";
 import { messenger } from "./usecases/messenger.ts";
 import { openBackfill, type PlanInput, plan, preview } from "./usecases/plan.ts";
@@ -306,6 +308,12 @@ export class Acting {
   async lineage(input: LineageInput): Promise<Lineage> {
     authorize(this.#context.actor, "lineage.read");
     return lineage(this.#context, input);
+  }
+
+  /** The input rows behind one row, exactly or as a stated superset. Throws `not_found` where there is no such row. */
+  async lineageRow(input: RowInputWish): Promise<RowLineage> {
+    authorize(this.#context.actor, "lineage.rows");
+    return row(this.#context, input);
   }
 
   /** How the data behind an exposure is: whether what feeds on it should wait. Throws `not_found`. */

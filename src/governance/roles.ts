@@ -30,6 +30,8 @@ export const leastRole = {
   "baseline.read": "viewer",
   "check.read": "viewer",
   "lineage.read": "viewer",
+  // Rows of users' tables, and a map is run again for it.
+  "lineage.rows": "operator",
   "exposure.read": "viewer",
   "limit.read": "viewer",
   "queue.read": "viewer",

@@ -12,3 +12,8 @@ export const lineageQuery = z.strictObject({
 });
 
 export const exposurePath = z.strictObject({ name: label.describe("The name of an exposure of the catalog") });
+
+export const rowQuery = z.strictObject({
+  key: label.max(4_000).describe("The row's key as column=value,column=value, or as a JSON object"),
+  rows: z.exactOptional(wholeNumber("Rows of each input to show; default 20", 1_000)),
+});

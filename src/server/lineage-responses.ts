@@ -2,9 +2,10 @@
 import { z } from "zod";
 import type { ColumnOrigin, ColumnsReport } from "../lineage/columns.ts";
 import type { Computed, Lineage, LineageEdge, LineageNode } from "../lineage/graph.ts";
+import type { RowLineage } from "../lineage/rows.ts";
 import type { ExposureStatus } from "../report.ts";
 import { components } from "./requests.ts";
-import { count, instant, ranges } from "./responses.ts";
+import { count, instant, ranges, textRow } from "./responses.ts";
 
 const computed: z.ZodType<Computed> = z.object({
   backfill: z.string(),
@@ -98,3 +99,26 @@ export const exposureStatus: z.ZodType<ExposureStatus> = z
     owner: z.exactOptional(z.string()),
   })
   .register(components, { id: "ExposureStatus" });
+
+export const rowLineage: z.ZodType<RowLineage> = z
+  .object({
+    dataset: z.string(),
+    partition: z.string(),
+    key: z.record(z.string(), z.string()),
+    row: textRow,
+    backfill: z.string().nullable().describe("That computed its partition"),
+    warnings: z.array(z.string()),
+    inputs: z.array(
+      z.object({
+        input: z.string(),
+        dataset: z.string(),
+        partitions: z.string(),
+        narrowedBy: z.array(z.string()),
+        exact: z.boolean().describe("These rows and no others; else it is made of some of them"),
+        doubts: z.array(z.string()),
+        count,
+        rows: z.array(textRow),
+      }),
+    ),
+  })
+  .register(components, { id: "RowLineage" });

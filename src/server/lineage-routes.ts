@@ -1,4 +1,5 @@
 /** Routes about lineage: what was computed from what, and how the data behind an exposure is. */
+import { parseKey } from "../lineage/rows.ts";
 import * as accept from "./lineage-requests.ts";
 import * as answer from "./lineage-responses.ts";
 import { noFields } from "./requests.ts";
@@ -28,6 +29,19 @@ export const lineageRoutes: readonly Route[] = [
     body: noFields,
     answer: answer.columns,
     run: ({ rederive, actor, path }) => rederive.as(actor).lineageColumns(path.dataset),
+  }),
+  route({
+    operation: "getRowLineage",
+    method: "get",
+    at: "/lineage/:dataset/row",
+    useCase: "lineage.rows",
+    summary: "The input rows that one row was computed from, exactly or among a stated superset",
+    path: accept.lineagePath,
+    query: accept.rowQuery,
+    body: noFields,
+    answer: answer.rowLineage,
+    run: ({ rederive, actor, path, query: { key, rows } }) =>
+      rederive.as(actor).lineageRow({ ...path, key: parseKey(key), ...(rows === undefined ? {} : { rows }) }),
   }),
   route({
     operation: "getExposure",

@@ -11,6 +11,7 @@ import type { Actor } from "../governance/roles.ts";
 import type { TrailVerdict, Trust } from "../governance/trail.ts";
 import type { ColumnsReport } from "../lineage/columns.ts";
 import type { Lineage } from "../lineage/graph.ts";
+import type { RowLineage } from "../lineage/rows.ts";
 import type { Plan } from "../plan.ts";
 import type { Affected } from "../planner/affected.ts";
 import type {
@@ -63,6 +64,7 @@ export interface ActingPort {
   impact(input: ImpactWish): Promise<Affected>;
   lineage(input: LineageWish): Promise<Lineage>;
   lineageColumns(dataset: string): Promise<ColumnsReport>;
+  lineageRow(input: { dataset: string; key: Record<string, string>; rows?: number }): Promise<RowLineage>;
   exposure(name: string): Promise<ExposureStatus>;
   baselines(of?: { name?: string }): Promise<readonly Baseline[]>;
   captureBaseline(input: BaselineWish): Promise<Baseline>;

@@ -100,7 +100,7 @@ async function traceRow(
   };
 }
 
-function readersOf(catalog: Catalog, input: Dataset): Derived[] {
+export function readersOf(catalog: Catalog, input: Dataset): Derived[] {
   return [...catalog.datasets.values()].filter(
     (each): each is Derived => each.kind === "derived" && each.inputs.some(({ dataset }) => dataset === input),
   );
