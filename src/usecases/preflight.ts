@@ -10,6 +10,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import type { Dataset } from "../catalog/dataset.ts";
 import type { Ranges } from "../catalog/ranges.ts";
 import { recomputeSteps, type Step } from "../plan.ts";
+import type { DatasetShape } from "../planner/compatibility.ts";
 import { deprecationFindings } from "../planner/deprecations.ts";
 import { driftOf } from "../planner/drift.ts";
 import { derivedInOrder, type PartitionMap } from "../planner/impact.ts";
@@ -53,7 +54,7 @@ export async function preflightOf(database: Database, subject: Subject): Promise
   const { catalog, steps, shapes } = subject;
   const datasets = datasetsOf(catalog, steps);
   const findings = [
-    ...datasets.flatMap(({ name }) => driftOf(shapes.get(name) ?? missingShape(name))),
+    ...shapesIn(shapes, datasets).flatMap(driftOf),
     ...(await database.transaction((tx) => deprecationsOf(tx, catalog, datasets))),
   ];
   const sources = await lookAtSources(database, subject);
@@ -111,7 +112,7 @@ export async function rememberShapes(
   subject: Pick<Subject, "catalog" | "steps" | "shapes">,
 ): Promise<void> {
   const datasets = datasetsOf(subject.catalog, subject.steps);
-  const columns = datasets.map(({ name }) => [name, subject.shapes.get(name)?.live ?? []] as const);
+  const columns = shapesIn(subject.shapes, datasets).map(({ dataset, live }) => [dataset, live] as const);
   await keepShapes(tx, id, new Map(columns));
 }
 
@@ -137,8 +138,8 @@ function tablesLookedAt(shapes: Shapes): string {
   return `the columns of ${count(shapes.size, "table")}`;
 }
 
-function missingShape(dataset: string): Parameters<typeof driftOf>[0] {
-  return { dataset, table: dataset, declared: [], hidden: [], live: [] };
+function shapesIn(shapes: Shapes, datasets: readonly Dataset[]): DatasetShape[] {
+  return datasets.flatMap(({ name }) => shapes.get(name) ?? []);
 }
 
 async function deprecationsOf(tx: Tx, catalog: Catalog, datasets: readonly Dataset[]): Promise<PreflightFinding[]> {

@@ -23,7 +23,7 @@ import { gapsIn } from "../validation/gaps.ts";
 import { tableColumns } from "../warehouse/columns.ts";
 import { partitionIndexWarning } from "../warehouse/extent.ts";
 import { isProfiled, profile } from "../warehouse/profile.ts";
-import { tableName } from "../warehouse/quote.ts";
+import { identifiers, tableName } from "../warehouse/quote.ts";
 import { briefly, emptyPartitions, isUniqueByIndex, repeatedKeys, tableSize } from "../warehouse/source-facts.ts";
 import { periodOf, shortNumber } from "./anomalies.ts";
 
@@ -213,8 +213,8 @@ function anomalyFinding(
 async function lookForDuplicates(database: Database, { source, reads, rowsPerPartition }: Look): Promise<Preflight> {
   const key = (source.key ?? []).map((column) => column.name);
   if (key.length === 0) return nothing;
-  if (await isUniqueByIndex(database, tableName(source.table), key))
-    return { ...nothing, looked: ["a key that an index keeps unique"] };
+  const [table, names] = [tableName(source.table), identifiers(key)];
+  if (await isUniqueByIndex(database, table, key)) return { ...nothing, looked: ["a key that an index keeps unique"] };
   const newest = [...ordinalsOf(reads)].slice(-Math.max(1, Math.floor(mostKeys / Math.max(1, rowsPerPartition))));
   const found = await briefly(database, (tx) => repeatedKeys(tx, source, key, rangesOfOrdinals(newest), mostKeys));
   if (found === undefined) return { ...nothing, looked: ["no keys, which took too long"] };
@@ -225,10 +225,10 @@ async function lookForDuplicates(database: Database, { source, reads, rowsPerPar
     severity: "warn",
     dataset: source.name,
     what: `${source.name} has rows that share the key (${key.join(", ")})`,
-    seen: `${count(found.repeated, "key")} of ${count(found.looked, "row")} more than once, such as ${found.example}`,
+    seen: `${count(found.repeated, "key")} of ${count(found.looked, "row")} more than once`,
     mitigation:
-      "remove them, or take one of each in the transform (distinct on); a unique index would keep them out: " +
-      `create unique index concurrently on ${tableName(source.table)} (${key.join(", ")})`,
+      `find them with: select ${names}, count(*) from ${table} group by ${names} having count(*) > 1; remove them, ` +
+      `or take one of each in the transform; this keeps them out: create unique index concurrently on ${table} (${names})`,
   };
   return { findings: [finding], looked };
 }
