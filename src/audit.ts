@@ -1,4 +1,5 @@
 /** The handle of the audit trail: one method a use case, for one actor. */
+import type { Manifest } from "./governance/bundle.ts";
 import type { Checkpoint } from "./governance/checkpoint.ts";
 import { authorize } from "./governance/roles.ts";
 import type { TrailVerdict, Trust } from "./governance/trail.ts";
@@ -14,6 +15,7 @@ import {
   verifyAudit,
 } from "./usecases/audit.ts";
 import type { Context } from "./usecases/context.ts";
+import { type EvidenceInput, exportEvidence } from "./usecases/evidence.ts";
 
 export class Audit {
   readonly #context: Context;
@@ -44,6 +46,12 @@ export class Audit {
   async export(path: string): Promise<void> {
     authorize(this.#context.actor, "audit.export");
     return exportTrail(this.#context, path);
+  }
+
+  /** Writes what is recorded of a backfill to a new directory or archive (.tar.gz), for somebody who has no access here. */
+  async exportBackfill(input: EvidenceInput): Promise<Manifest> {
+    authorize(this.#context.actor, "audit.export");
+    return exportEvidence(this.#context, input);
   }
 
   /** Archives old entries in a file and takes them out; the chain begins behind a signed checkpoint then. */

@@ -1,5 +1,6 @@
 /** `rederive audit`: the trail of who decided what; reading, verifying, signing and pruning it. */
 import type { Command } from "commander";
+import type { BundleVerdict } from "../governance/bundle.ts";
 import type { TrailVerdict, Trust } from "../governance/trail.ts";
 import type { ChainVerdict } from "../governance/verify.ts";
 import type { LogEntry } from "../usecases/audit.ts";
@@ -37,22 +38,57 @@ export function addAudit(program: Command): void {
   addKey(audit);
   addCheckpoint(audit);
   addExport(audit);
+  addCheckBundle(audit);
   addPrune(audit);
 }
 
 function addExport(audit: Command): void {
   audit
     .command("export")
-    .description("write the whole trail to a file that can be verified without a server")
-    .requiredOption("--out <file>", "a new file; packed where its name ends in .gz")
-    .action(async (_options: unknown, command: Command) => {
-      const options = command.optsWithGlobals<CommonOptions & { readonly out: string }>();
+    .description("write the evidence of a backfill, or the whole trail, to where it is verified without a server")
+    .argument("[backfill]", "its evidence as a directory, or an archive where the name ends in .tar.gz")
+    .requiredOption("--out <path>", "must not exist yet; a trail is packed where its name ends in .gz")
+    .action(async (backfill: string | undefined, _options: unknown, command: Command) => {
+      const { out, ...options } = command.optsWithGlobals<CommonOptions & { readonly out: string }>();
       await withRederive(options, async ({ acting, output }) => {
-        await acting.audit.export(options.out);
-        output.data({ trail: options.out });
-        output.text(`the trail is in ${options.out}; verify it with: rederive audit verify --file ${options.out}`);
+        if (backfill === undefined) {
+          await acting.audit.export(out);
+          output.data({ trail: out });
+          output.text(`the trail is in ${out}; verify it with: rederive audit verify --file ${out}`);
+          return;
+        }
+        const manifest = await acting.audit.exportBackfill({ backfill, out });
+        output.data({ bundle: out, ...manifest });
+        output.text(
+          `${manifest.files.length} files are in ${out}; verify them with: rederive audit check-bundle ${out}`,
+        );
       });
     });
+}
+
+function addCheckBundle(audit: Command): void {
+  audit
+    .command("check-bundle")
+    .description("verify the evidence of a backfill without a server: files, signature, plan and audit chain")
+    .argument("<path>", "the directory or archive")
+    .option("--key <file>", "public key in PEM that must have signed it; may be given again", gathered, [])
+    .action(async (path: string, _options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<CommonOptions & { readonly key: readonly string[] }>();
+      const { checkBundle } = await import("../governance/bundle.ts");
+      const { keys } = await trustOf({ checkpoint: [], key: options.key });
+      tellBundle(createOutput(options.json === true), await checkBundle(path, keys), keys.length > 0);
+    });
+}
+
+function tellBundle(output: Output, verdict: BundleVerdict, trusted: boolean): void {
+  const { ok, backfill, files, faults, signedBy, trail } = verdict;
+  output.data(verdict);
+  for (const fault of faults) output.text(colors.red(fault));
+  if (ok) output.text(colors.green(`${files} files of ${backfill} are as they were exported`));
+  if (ok) output.text(`  ${chainLine(trail)}`);
+  output.text(signedBy === null ? "  nobody signed them" : `  signed by ${signedBy}`);
+  if (signedBy !== null && !trusted) output.text("  nobody said which key is the right one; give it with --key");
+  if (!ok) process.exitCode = exitCodes.checksFailed;
 }
 
 function addLog(audit: Command): void {
@@ -162,7 +198,7 @@ function gathered(value: string, before: readonly string[]): readonly string[] {
 }
 
 /** Reads what the options name; a file that is no checkpoint, or not signed, is refused before anything else. */
-async function trustOf({ checkpoint, key }: VerifyOptions): Promise<Trust> {
+async function trustOf({ checkpoint, key }: Pick<VerifyOptions, "checkpoint" | "key">): Promise<Required<Trust>> {
   const { parseCheckpoints, publicKeyOf } = await import("../governance/checkpoint.ts");
   const { readText } = await import("../governance/files.ts");
   const keys = await Promise.all(key.map(async (path) => publicKeyOf(await readText(path))));

@@ -78,7 +78,7 @@ export class Recovery {
       const reason = `its worker was lost ${maxLosses} times`;
       await appendAudit(tx, {
         actor: "planner",
-        act: "quarantine",
+        act: "task.quarantine",
         backfill,
         dataset,
         reason,

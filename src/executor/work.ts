@@ -174,7 +174,7 @@ async function recordVerdict({ session }: Attempt, { ref, spec }: Part, measured
   // One entry a hold: further partitions that fail meanwhile are evidence, and decide nothing.
   if (held) {
     const { backfill, dataset, task } = ref;
-    await appendAudit(session, { actor: "worker", act: "hold", backfill, dataset, reason, details: { task } });
+    await appendAudit(session, { actor: "worker", act: "dataset.hold", backfill, dataset, reason, details: { task } });
   }
   return true;
 }

@@ -76,22 +76,31 @@ export async function* unchainedOf(tx: Tx): AsyncIterable<AuditRecord> {
   }
 }
 
-/** The whole trail as lines of a file. `sign` makes the checkpoint of its head. */
-export async function* trailLines(
-  tx: Tx,
-  options: { readonly through?: number; readonly sign?: (head: Position) => Checkpoint } = {},
-): AsyncIterable<string> {
-  const pruned = await basisOf(tx);
-  const source = chainSource(tx, pruned);
+/** What of a trail goes into a file. */
+export interface TrailPart {
+  /** The link before the first one. Default: where the chain begins. */
+  readonly base?: Position | undefined;
+  /** The last link; then nothing unchained is told. Default: all. */
+  readonly through?: number | undefined;
+  /** Entries of this backfill alone are shown; of the others the file has hashes, which prove its place among them. */
+  readonly backfill?: string | undefined;
+  /** Makes the checkpoint of the last link. */
+  readonly sign?: ((head: Position) => Checkpoint) | undefined;
+}
+
+/** A trail as lines of a file. */
+export async function* trailLines(tx: Tx, options: TrailPart = {}): AsyncIterable<string> {
+  const pruned = options.base === undefined ? await basisOf(tx) : undefined;
+  const source = chainSource(tx, options.base ?? pruned);
   let head = source.base;
   let unchained = 0;
   yield lineOf({ format, base: head, ...(pruned && { pruned }) });
   for await (const link of source.links()) {
     if (link.seq > (options.through ?? Number.POSITIVE_INFINITY)) break;
     head = { seq: link.seq, hash: link.hash };
-    yield lineOf(link);
+    yield lineOf(shown(link, options.backfill));
   }
-  if (options.through === undefined) {
+  if (options.through === undefined && options.backfill === undefined) {
     for await (const record of unchainedOf(tx)) {
       unchained += 1;
       yield lineOf({ unchained: record });
@@ -99,6 +108,11 @@ export async function* trailLines(
   }
   yield lineOf({ end: head, unchained });
   if (options.sign) yield lineOf({ checkpoint: options.sign(head) });
+}
+
+function shown({ record, ...link }: ChainedEntry, backfill: string | undefined): object {
+  const hidden = backfill !== undefined && record != null && record.backfill !== backfill;
+  return hidden ? link : { ...link, record };
 }
 
 /** A file that `rederive audit export` or `prune` has written; without a server. */

@@ -132,7 +132,7 @@ with seen as (
   returning t.id, t.state, t.epoch, t.error
 ), told as (
   insert into rederive.audit (actor, act, backfill, dataset, reason, plan_hash, details)
-  select 'worker', 'quarantine', $2::text, $3::text, error ->> 'message', $7::text,
+  select 'worker', 'task.quarantine', $2::text, $3::text, error ->> 'message', $7::text,
     jsonb_build_object('task', id::text, 'epoch', epoch)
   from taken where state = 'quarantined'
 )

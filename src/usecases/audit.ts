@@ -90,9 +90,7 @@ export async function checkpoint({ database }: Context): Promise<Checkpoint> {
 export async function exportTrail({ database }: Context, path: string): Promise<void> {
   await chainPending(database);
   const sign = signing(signerFrom());
-  await database.transaction((tx) => writeNewFile(path, trailLines(tx, { ...(sign && { sign }) })), {
-    isolation: "repeatable read",
-  });
+  await database.transaction((tx) => writeNewFile(path, trailLines(tx, { sign })), { isolation: "repeatable read" });
 }
 
 /**

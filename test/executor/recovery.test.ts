@@ -100,7 +100,7 @@ describe("recovery", () => {
       expect(outcomes.map((each) => each.quarantined)).toEqual([0, 0, 1]);
       const told = await stage.database.query("select actor, act, dataset, reason from rederive.audit");
       expect(told).toEqual([
-        { actor: "planner", act: "quarantine", dataset: "plain", reason: "its worker was lost 3 times" },
+        { actor: "planner", act: "task.quarantine", dataset: "plain", reason: "its worker was lost 3 times" },
       ]);
     });
   });

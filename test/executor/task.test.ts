@@ -248,7 +248,7 @@ describe("the claim", () => {
       expect(told).toEqual([
         {
           actor: "worker",
-          act: "quarantine",
+          act: "task.quarantine",
           backfill: poison.backfill,
           dataset: "daily_sales",
           details: { task: poison.task, epoch: expect.any(Number) },

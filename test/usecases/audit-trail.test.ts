@@ -48,7 +48,7 @@ describe("the audit trail of a backfill", () => {
           ],
         },
       });
-      expect(byAct("hold")[0]).toMatchObject({
+      expect(byAct("dataset.hold")[0]).toMatchObject({
         actor: "worker",
         dataset: "facts",
         reason: expect.stringContaining("amount"),
