@@ -57,17 +57,7 @@ export function statusLines(status: Status): string[] {
     `${colors.bold(status.backfill)} ${stateText(status.state)}${status.stateReason === null ? "" : `: ${status.stateReason}`}`,
     `  ${status.reason} (asked for by ${status.requestedBy}), ${status.seconds.toFixed(1)} s, ${status.workers} worker${status.workers === 1 ? "" : "s"} alive`,
     ...(deadline?.late === undefined ? [] : [`  ${colors.yellow(latenessText(deadline.at, deadline.late))}`]),
-    ...table(
-      ["  dataset", "done", "running", "left", "failed", "rows"],
-      status.datasets.map(({ dataset, tasks, held, rows }) => [
-        `  ${dataset}${held ? " (held)" : ""}`,
-        tasks.done + tasks.unchanged,
-        tasks.running,
-        tasks.waiting + tasks.ready + tasks.stale,
-        tasks.failed + tasks.quarantined,
-        rows,
-      ]),
-    ),
+    ...datasetLines(status),
     ...phaseLines(status),
   ];
   for (const trouble of status.troubles.slice(0, 10)) {
@@ -80,6 +70,23 @@ export function statusLines(status: Status): string[] {
     );
   }
   return [...lines, ...nextSteps(status)];
+}
+
+/** What was unchanged has a column of its own where there is any. */
+function datasetLines({ datasets, tasks: { unchanged } }: Status): string[] {
+  const shown = <Cell>(cell: Cell) => (unchanged > 0 ? [cell] : []);
+  return table(
+    ["  dataset", "done", ...shown("unchanged"), "running", "left", "failed", "rows"],
+    datasets.map(({ dataset, tasks, held, rows }) => [
+      `  ${dataset}${held ? " (held)" : ""}`,
+      tasks.done,
+      ...shown(tasks.unchanged),
+      tasks.running,
+      tasks.waiting + tasks.ready + tasks.stale,
+      tasks.failed + tasks.quarantined,
+      rows,
+    ]),
+  );
 }
 
 /** How far a backfill has widened, and what was found on the way. */

@@ -85,6 +85,9 @@ it("recomputes the days and leaves months, trends and the ranking as they are", 
     { dataset: "airport_trend", done: 0, unchanged: 40 },
     { dataset: "airport_ranking", done: 0, unchanged: 1 },
   ]);
+  const { stdout } = await command("status", backfill);
+  expect(stdout).toMatch(/dataset +done +unchanged +running/);
+  expect(stdout).toMatch(/airport_trend +0 +40 +0/);
   await command("promote", backfill, "--reason", "rewritten");
   // Exits 0 where nothing is left to do.
   await command("plan", "--check", "--reason", "after it");
