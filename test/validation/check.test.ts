@@ -32,9 +32,10 @@ describe("checking again", { timeout: 120_000 }, () => {
         report.datasets.map(({ dataset, checked, upToDate, failing }) => [dataset, checked, upToDate, failing]),
       ).toEqual([
         ["facts", 1, 0, 1],
-        ["revenue", 0, 1, 0],
-        ["euros", 0, 1, 0],
-        ["months", 0, 1, 0],
+        // The facts came out as they were, so what reads them was not computed.
+        ["revenue", 0, 0, 0],
+        ["euros", 0, 0, 0],
+        ["months", 0, 0, 0],
       ]);
       expect(report.datasets[0]?.failures).toMatchObject([
         { dataset: "facts", partition: day, name: "range(points)", severity: "error", failures: 3 },
@@ -61,18 +62,9 @@ describe("checking again", { timeout: 120_000 }, () => {
           upToDate,
           failing,
         ]);
-      expect(await counts(true)).toEqual([
-        [0, 1, 0],
-        [0, 1, 0],
-        [0, 1, 0],
-        [0, 1, 0],
-      ]);
-      expect(await counts(false)).toEqual([
-        [1, 0, 0],
-        [1, 0, 0],
-        [1, 0, 0],
-        [1, 0, 0],
-      ]);
+      const unchanged = [0, 0, 0];
+      expect(await counts(true)).toEqual([[0, 1, 0], unchanged, unchanged, unchanged]);
+      expect(await counts(false)).toEqual([[1, 0, 0], unchanged, unchanged, unchanged]);
       expect(await backfill.status()).toMatchObject({ state: "verified", failedChecks: [] });
     });
   });
