@@ -1,6 +1,5 @@
 /** What the planner asks to decide whether a backfill is done, stuck, or without workers that could do it. */
 import type { Tx } from "../tx.ts";
-import { gateRank } from "./phases.ts";
 
 export interface Progress {
   /** Something is not done yet. */
@@ -12,38 +11,70 @@ export interface Progress {
 }
 
 const unsettled = "('waiting', 'ready', 'running', 'stale', 'failed', 'quarantined')";
+const mayStart = "t.dataset <> all($2::text[])";
+const waitsForNothing = "not exists (select from rederive.edge e where e.consumer = t.id and not e.done)";
+
+/**
+ * A task that is in the window, of which this is true; none of them lies behind the gate. They are counted, because for
+ * the first one that comes Postgres would begin to read all of the backfill's tasks.
+ */
+function released(condition: string): string {
+  return `(select count(*) from rederive.task t where t.backfill = $1::text
+    and t.released_at is not null and t.state in ('waiting', 'ready', 'running') and ${condition}) > 0`;
+}
+
+/**
+ * A task that is not, before the gate. Looked for by rank, and told so by the order, because there may be a million behind
+ * the gate: reading those first took two seconds. The condition names one state, or the index by rank is not seen to fit.
+ */
+function unreleased(condition: string): string {
+  return `coalesce((select true from rederive.task t where t.backfill = $1::text
+    and t.released_at is null and t.state in ('waiting', 'ready') and t.rank < gate.rank and ${condition}
+    order by t.rank limit 1), false)`;
+}
+
+const withGate = `with gate as materialized (
+  select min(first_rank) as rank from rederive.phase where backfill = $1::text and state = 'waiting')`;
+
+/** Something is not settled before the gate, or at all where there is none. */
+const leftBeforeGate = `case when gate.rank is null
+    then exists (select from rederive.task where backfill = $1::text and state in ${unsettled})
+    else ${released("true")} or ${unreleased("t.state = 'ready'")} or ${unreleased("t.state = 'waiting'")}
+      or exists (select from rederive.task where backfill = $1::text and state in ('stale', 'failed', 'quarantined'))
+    end`;
 
 /** Existence alone: a backfill may have a million tasks. `blocked` are the datasets below a hold. */
 export async function progressOf(tx: Tx, backfill: string, blocked: readonly string[]): Promise<Progress> {
+  const readyToStart = `t.state = 'ready' and ${mayStart}`;
   const [row] = await tx.query<Progress>(
-    `select
+    `${withGate}
+     select
        exists (select from rederive.task where backfill = $1::text and state in ${unsettled}) as open,
        exists (select from rederive.task where backfill = $1::text and state = 'running')
-         or exists (select from rederive.task where backfill = $1::text and state = 'ready'
-           and dataset <> all($2::text[]) and rank < ${gateRank("$1::text")}) as moving,
-       exists (select from rederive.phase where backfill = $1::text and state = 'waiting')
-         and not exists (select from rederive.task where backfill = $1::text and state in ${unsettled}
-           and rank < ${gateRank("$1::text")}) as "atGate"`,
+         or case when gate.rank is null
+           then exists (select from rederive.task t where t.backfill = $1::text and ${readyToStart})
+           else ${released(readyToStart)} or ${unreleased(readyToStart)} end as moving,
+       gate.rank is not null and not ${leftBeforeGate} as "atGate"
+     from gate`,
     [backfill, blocked],
   );
   return row ?? { open: false, moving: false, atGate: false };
 }
 
 /**
- * Whether something is open and nothing of it is at work, may start, or waits for nothing, in one snapshot: between
- * `progressOf` and a look at the waiting tasks after it a worker may have made them ready, or ended the last one.
+ * Whether something is open before the gate and nothing of it is at work, may start, or waits for nothing, in one snapshot:
+ * between `progressOf` and a look at the waiting tasks after it a worker may have made them ready, or ended the last one.
  */
 export async function isStuck(tx: Tx, backfill: string, blocked: readonly string[]): Promise<boolean> {
+  const possible = `${mayStart} and (t.state = 'ready' or t.state = 'waiting' and ${waitsForNothing})`;
   const [row] = await tx.query<{ stuck: boolean }>(
-    `select exists (
-       select from rederive.task where backfill = $1::text and state in ${unsettled}
-     ) and not exists (
-       select from rederive.task t where t.backfill = $1::text
-         and (t.state = 'running'
-           or t.dataset <> all($2::text[]) and t.rank < ${gateRank("$1::text")}
-             and (t.state = 'ready' or t.state = 'waiting'
-               and not exists (select from rederive.edge e where e.consumer = t.id and not e.done)))
-     ) as stuck`,
+    `${withGate}
+     select ${leftBeforeGate}
+       and not exists (select from rederive.task where backfill = $1::text and state = 'running')
+       and not case when gate.rank is null
+         then exists (select from rederive.task t where t.backfill = $1::text and ${possible})
+         else ${released(possible)} or ${unreleased(possible)} end as stuck
+     from gate`,
     [backfill, blocked],
   );
   return row?.stuck ?? false;

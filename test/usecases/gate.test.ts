@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import type { Catalog } from "../../src/catalog/catalog.ts";
 import type { Config } from "../../src/config.ts";
 import type { Status } from "../../src/report.ts";
+import { isStuck, progressOf } from "../../src/store/settle.ts";
 import type { Database } from "../../src/tx.ts";
 import { approvePhase } from "../../src/usecases/gate.ts";
 import type { PlanInput } from "../../src/usecases/plan.ts";
@@ -96,6 +97,9 @@ describe("a backfill in phases", { timeout: 180_000 }, () => {
       });
       expect(phasesOf(status)).toEqual(["5% judged", "100% waiting"]);
       expect(await tasksOf(stage.database, backfill.id)).toEqual({ done: 6, released: 0 });
+      // Its last task may end while the planner looks whether it is stuck.
+      expect(await isStuck(stage.database, backfill.id, [])).toBe(false);
+      expect(await progressOf(stage.database, backfill.id, [])).toEqual({ open: true, moving: false, atGate: true });
       await expect(backfill.promote({ reason: "now" })).rejects.toMatchObject({ code: "wrong_state" });
       await expect(backfill.resume({ reason: "now" })).rejects.toThrow("--phase 5%");
       await expect(backfill.approvePhase({ phase: "100%", reason: "now" })).rejects.toThrow("5% waits for approval");
