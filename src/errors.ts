@@ -70,6 +70,15 @@ export function sqlState(error: unknown): string | undefined {
   return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }
 
+/**
+ * A message of Postgres without what it quotes of rows: errors about data (class 22) name the value that they are about, and
+ * messages get into logs, traces and the queue.
+ */
+export function withoutValues(message: string, state: string | undefined): string {
+  // From the first quote to the last, as quotes inside of a value are not escaped.
+  return state?.startsWith("22") ? message.replace(/".*"/s, '"…"') : message;
+}
+
 /** A one-line text for a person, whatever was thrown. */
 export function messageOf(error: unknown): string {
   if (error instanceof Error) return error.message;

@@ -6,7 +6,7 @@
  * long; load may be the cause, so it gets few tries. `transient`: something around the task; all its tries are good.
  * `exhausted`: the server is out of disk or connections; every further try would make it worse.
  */
-import { type ErrorCode, isRederiveError, messageOf, sqlState } from "../errors.ts";
+import { type ErrorCode, isRederiveError, messageOf, sqlState, withoutValues } from "../errors.ts";
 
 export type FailureKind = "deterministic" | "timeout" | "transient" | "exhausted";
 
@@ -63,7 +63,7 @@ export function classify(error: unknown, connectionLost = false): Failure {
   return {
     kind,
     code: codeOf(error, kind),
-    message: cut(messageOf(error)),
+    message: cut(withoutValues(messageOf(error), sqlstate)),
     ...(sqlstate === undefined ? {} : { sqlstate }),
   };
 }

@@ -4,7 +4,7 @@
  */
 import { trace } from "@opentelemetry/api";
 import { type DestinationStream, destination as fileDestination, type Logger, pino } from "pino";
-import { RederiveError, sqlState } from "../errors.ts";
+import { RederiveError, sqlState, withoutValues } from "../errors.ts";
 import { redactText } from "./redact.ts";
 
 export type { Logger } from "pino";
@@ -67,9 +67,9 @@ function errorForLog(error: unknown, depth = 0): LoggedError {
   const code = error instanceof RederiveError ? error.code : sqlState(error);
   return {
     type: error.name,
-    message: error.message,
+    message: withoutValues(error.message, sqlState(error)),
     ...(code === undefined ? {} : { code }),
-    ...(error.stack === undefined ? {} : { stack: error.stack }),
+    ...(error.stack === undefined ? {} : { stack: withoutValues(error.stack, sqlState(error)) }),
     ...(error.cause === undefined || depth > 4 ? {} : { cause: errorForLog(error.cause, depth + 1) }),
   };
 }

@@ -13,7 +13,7 @@ import {
   SpanStatusCode,
   trace,
 } from "@opentelemetry/api";
-import { messageOf, RederiveError, sqlState } from "../errors.ts";
+import { messageOf, RederiveError, sqlState, withoutValues } from "../errors.ts";
 import { redactText } from "./redact.ts";
 
 export interface SpanSettings {
@@ -48,7 +48,10 @@ export async function withSpan<Result>(
 export function endWithError(span: Span, error: unknown): void {
   const kind = error instanceof RederiveError ? error.code : (sqlState(error) ?? nameOf(error));
   span.setAttribute("error.type", kind);
-  span.setStatus({ code: SpanStatusCode.ERROR, message: redactText(messageOf(error)).slice(0, 500) });
+  span.setStatus({
+    code: SpanStatusCode.ERROR,
+    message: redactText(withoutValues(messageOf(error), sqlState(error))).slice(0, 500),
+  });
 }
 
 /** The active span as a traceparent for storage; undefined outside a trace. */
