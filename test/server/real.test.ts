@@ -8,6 +8,7 @@ import { check } from "../../src/catalog/check.ts";
 import { derived, source } from "../../src/catalog/dataset.ts";
 import { whole } from "../../src/catalog/scheme.ts";
 import { makeCheckpoint, newKeyPair, signerOf } from "../../src/governance/checkpoint.ts";
+import type { Plan } from "../../src/plan.ts";
 import type { Affected } from "../../src/planner/affected.ts";
 import { createRederive, type Rederive } from "../../src/rederive.ts";
 import type { Baseline, Bisection, CheckReport, Diff, MergeReport, Status } from "../../src/report.ts";
@@ -88,6 +89,14 @@ describe("a backfill over HTTP", () => {
       datasets: ["totals"],
       reason: "first computation",
     });
+    const sampled = await send<Plan>("POST", "/plans", {
+      ...{ datasets: ["totals"], reason: "first computation" },
+      sample: { share: 1 },
+    });
+    expect([sampled.hash, sampled.forecast.sample?.datasets]).toMatchObject([
+      preview.hash,
+      [{ dataset: "totals", of: 1, added: 2, estimates: { added: { expected: 2, low: 2, high: 2 } } }],
+    ]);
     const made = await send<{ backfill: string; plan: { hash: string } }>(
       "POST",
       "/backfills",
