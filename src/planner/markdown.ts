@@ -3,6 +3,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import { size } from "../catalog/ranges.ts";
 import type { Plan } from "../plan.ts";
 import { recomputeSteps } from "../plan.ts";
+import { assumptionTexts } from "./assumed.ts";
 import {
   changeText,
   deadlineTexts,
@@ -12,7 +13,6 @@ import {
   requestText,
   validationTexts,
 } from "./explain.ts";
-import { assumptionTexts } from "./assumed.ts";
 import { labelRanges } from "./labels.ts";
 import { phaseTexts } from "./phases.ts";
 import { findingText } from "./preflight.ts";

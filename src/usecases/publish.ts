@@ -128,10 +128,7 @@ export async function rollback(context: Context, id: string, input: RollbackInpu
 }
 
 /** Every dataset that the backfill recomputes, as the catalog defines it. */
-export async function mergeInputs(
-  context: Pick<Context, "database" | "catalog">,
-  id: string,
-): Promise<MergeInput[]> {
+export async function mergeInputs(context: Pick<Context, "database" | "catalog">, id: string): Promise<MergeInput[]> {
   const rows = await readDatasets(context.database, id);
   return rows.map(({ dataset, candidate, restorePoint }) => {
     const derived = context.catalog.datasets.get(dataset);

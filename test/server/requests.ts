@@ -29,7 +29,8 @@ const bodies: Readonly<Record<string, unknown>> = {
 /** Of routes that need one. */
 const queries: Readonly<Record<string, string>> = {
   getRowLineage: "?key=id=1",
-  getImpact: "?dataset=revenue&from=2001-01-01&to=2001-02-01" };
+  getImpact: "?dataset=revenue&from=2001-01-01&to=2001-02-01",
+};
 
 export function requestOf(route: Route): { path: string; method: string; body?: unknown } {
   const path = `/api/v1${route.at.replace(":id", "bf_7k3m9x2q4d").replace(/:(name|dataset)/, "revenue")}${queries[route.operation] ?? ""}`;

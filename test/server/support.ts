@@ -160,7 +160,14 @@ export class FakeRederive implements RederivePort {
       impact: (input) => answer("impact", anImpact(), input),
       lineage: (input) => answer("lineage", aLineage(), input),
       lineageRow: (input) => {
-        const found = { input: "orders", dataset: "orders", partitions: "all", narrowedBy: ["id"], exact: true, doubts: [] };
+        const found = {
+          input: "orders",
+          dataset: "orders",
+          partitions: "all",
+          narrowedBy: ["id"],
+          exact: true,
+          doubts: [],
+        };
         const inputs = [{ ...found, count: 1, rows: [{ id: "1", note: null }] }];
         const row = { dataset: "revenue", partition: "all", key: { id: "1" }, row: { id: "1" }, backfill: null };
         return answer("lineageRow", { ...row, warnings: [], inputs }, input);
