@@ -60,6 +60,7 @@ import {
   captureBaseline,
   retire,
 } from "./usecases/baseline.ts";
+import { type CatalogReport, describedCatalog } from "./usecases/catalog.ts";
 import { type CheckInput, check } from "./usecases/check.ts";
 import { type Context, requireDatabase } from "./usecases/context.ts";
 import { doctor } from "./usecases/doctor.ts";
@@ -320,6 +321,12 @@ export class Acting {
   async exposure(name: string): Promise<ExposureStatus> {
     authorize(this.#context.actor, "exposure.read");
     return exposure(this.#context, name);
+  }
+
+  /** What the datasets and exposures are, for people: meaning, owners, rules in words, freshness, last change and why. */
+  async describedCatalog(): Promise<CatalogReport> {
+    authorize(this.#context.actor, "catalog.read");
+    return describedCatalog(this.#context);
   }
 
   /** From which columns of its inputs, and through them of the sources, each column of a dataset comes. */

@@ -88,6 +88,7 @@ function mapped<D extends Dataset>(dataset: D, mapping: Mapping): MappedInput<D>
 
 const sourceOptions = [
   ...["name", "partitions", "key", "assumptions", "deprecated", "deprecatedColumns", "description", "owner"],
+  "columnDescriptions",
 ];
 const derivedOptions = [
   ...sourceOptions,
@@ -111,7 +112,7 @@ export function source<Table extends PgTable>(table: Table, options: SourceOptio
     assumptions: Object.freeze([...(options.assumptions ?? [])]),
     ...deprecations(options),
     ...described(options),
-    faults: Object.freeze(unknownOptions(options, sourceOptions)),
+    faults: Object.freeze([...unknownOptions(options, sourceOptions), ...unknownColumns(table, options)]),
   });
 }
 
@@ -132,7 +133,7 @@ export function derived<
   Mapped extends MapResult<OwnedRow<Table, Owned>> = never,
   Owned extends PgColumn = DefaultOwned<Table>,
 >(table: Table, options: DerivedOptions<Table, Owned, Inputs, Query, Mapped>): Derived<Table, Owned> {
-  const faults = unknownOptions(options, derivedOptions);
+  const faults = [...unknownOptions(options, derivedOptions), ...unknownColumns(table, options)];
   const owned = ownedOf<Table, Owned>(table, options.owned);
   const inputs = inputsOf(options.partitions ?? wholeTable, options.inputs, faults);
   return Object.freeze({
@@ -287,11 +288,23 @@ function deprecations({ deprecated, deprecatedColumns }: Deprecations): Deprecat
   };
 }
 
-function described(options: { description?: string; owner?: string }): { description?: string; owner?: string } {
+type Described = Pick<Dataset, "description" | "owner" | "columnDescriptions">;
+
+function described(options: Described): Described {
   return {
+    ...(options.columnDescriptions === undefined
+      ? {}
+      : { columnDescriptions: Object.freeze({ ...options.columnDescriptions }) }),
     ...(options.description === undefined ? {} : { description: options.description }),
     ...(options.owner === undefined ? {} : { owner: options.owner }),
   };
+}
+
+function unknownColumns(table: PgTable, { columnDescriptions = {} }: Described): string[] {
+  const known = Object.values<PgColumn>(getTableColumns(table)).map(({ name }) => name);
+  return Object.keys(columnDescriptions)
+    .filter((name) => !known.includes(name))
+    .map((name) => `columnDescriptions has "${name}", which is no column of its table${didYouMean(name, known)}`);
 }
 
 function unknownOptions(options: object, known: readonly string[]): string[] {

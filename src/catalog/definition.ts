@@ -30,6 +30,8 @@ export interface MetadataShape {
   readonly owner: string | null;
   /** 0 none to 4 critical. */
   readonly criticality: number;
+  /** Hash of what is said of its columns; absent where nothing is. */
+  readonly columnDescriptions?: string;
   /** Hashes of the declared checks by name. */
   readonly checks: Readonly<Record<string, string>>;
 }
@@ -40,6 +42,7 @@ export function metadataShape(derived: Derived, criticality: number): MetadataSh
     description: derived.description ?? null,
     owner: derived.owner ?? null,
     criticality,
+    ...(derived.columnDescriptions === undefined ? {} : { columnDescriptions: hashOf(derived.columnDescriptions) }),
     checks: Object.fromEntries(derived.checks.map((check) => [check.name, hashOf(plain(check))] as const)),
   };
 }

@@ -22,6 +22,8 @@ export interface Source<Table extends PgTable = PgTable> {
   readonly deprecatedColumns?: readonly ColumnDeprecation[];
   readonly description?: string;
   readonly owner?: string;
+  /** By database name. */
+  readonly columnDescriptions?: Readonly<Record<string, string>>;
   /** What is wrong with the definition; empty in a catalog. */
   readonly faults: readonly string[];
 }
@@ -67,6 +69,7 @@ export interface Derived<Table extends PgTable = PgTable, Owned extends PgColumn
   readonly deprecatedColumns?: readonly ColumnDeprecation[];
   readonly description?: string;
   readonly owner?: string;
+  readonly columnDescriptions?: Readonly<Record<string, string>>;
   readonly faults: readonly string[];
 }
 

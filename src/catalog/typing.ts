@@ -134,6 +134,8 @@ interface DatasetOptions {
   /** For people; does not enter the fingerprint. */
   readonly description?: string;
   readonly owner?: string;
+  /** What columns mean, by their database names: `{ delay_minutes: "Minutes late, early ones as 0" }`. For people too. */
+  readonly columnDescriptions?: Readonly<Record<string, string>>;
 }
 
 export interface SourceOptions<Table extends PgTable> extends DatasetOptions {

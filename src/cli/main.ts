@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { addApprove } from "./approve.ts";
 import { addAudit } from "./audit.ts";
 import { addBaseline } from "./baseline.ts";
+import { addCatalog } from "./catalog.ts";
 import { addCheck } from "./check.ts";
 import { addControl } from "./control.ts";
 import { addDev } from "./dev.ts";
@@ -49,6 +50,7 @@ function createProgram(): Command {
     addGraph,
     addImpact,
     addLineage,
+    addCatalog,
     addPlan,
     addExplain,
     addPreflight,

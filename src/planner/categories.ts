@@ -83,7 +83,7 @@ function metadataChange(
   const newest = [...contents].sort((a, b) => (b.promotedAt ?? 0) - (a.promotedAt ?? 0))[0];
   const before = newest?.metadata == null ? undefined : input.metadata?.get(newest.metadata);
   if (before === undefined || now.metadataShape === undefined || newest?.metadata === now.metadata) return undefined;
-  const aspects = (["description", "owner", "criticality"] as const).filter(
+  const aspects = (["description", "owner", "criticality", "columnDescriptions"] as const).filter(
     (aspect) => before[aspect] !== now.metadataShape?.[aspect],
   );
   const checks = changedChecks(before, now.metadataShape);
