@@ -14,6 +14,7 @@ import { type LiveColumn, tableColumns } from "./columns.ts";
 import { type Recomputed, rowsAfterPromotion } from "./constraints.ts";
 import { contentHash, exactExpression } from "./digest.ts";
 import type { EvidenceRow } from "./evidence.ts";
+import { shareTable } from "./owner.ts";
 import { predicateOf } from "./predicate.ts";
 import { identifier, identifiers, literal, tableName } from "./quote.ts";
 
@@ -72,6 +73,7 @@ export async function captureRows(
   await tx.query(`select from (\n${statement}\n) as captured where $1::boolean limit 0`, [true]);
   await createSchema(tx, schema);
   await tx.query(`create table ${table} as ${statement}`);
+  await shareTable(tx, table);
   const columns = await tableColumns(tx, table);
   const [row] = await tx.query<{ rows: number; hash: string }>(
     `select count(*)::float8 as rows, ${contentHash(columns)} as hash from ${table}`,

@@ -8,6 +8,7 @@ import type { Derived } from "../catalog/dataset.ts";
 import { sha256 } from "../hash.ts";
 import type { Tx } from "../tx.ts";
 import { declaredType, type LiveColumn } from "./columns.ts";
+import { shareTable } from "./owner.ts";
 import { partitionColumns } from "./predicate.ts";
 import { identifier, identifiers } from "./quote.ts";
 
@@ -41,6 +42,7 @@ export async function createCandidate(
 ): Promise<void> {
   await createSchema(tx, candidateSchema);
   await createCandidateTable(tx, derived, columns, candidate);
+  await shareTable(tx, candidate);
 }
 
 /** The same in a schema that is there already. */

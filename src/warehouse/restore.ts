@@ -8,6 +8,7 @@
  */
 import type { Tx } from "../tx.ts";
 import { createSchema, restoreSchema } from "./candidate.ts";
+import { shareTable } from "./owner.ts";
 import { identifier } from "./quote.ts";
 import type { Target } from "./target.ts";
 
@@ -29,6 +30,7 @@ export async function createRestorePoint(tx: Tx, target: Target): Promise<void> 
   await createSchema(tx, restoreSchema);
   await tx.query(`drop table if exists ${target.restorePoint}`);
   await tx.query(`create table ${target.restorePoint} (${definition(target)})`);
+  await shareTable(tx, target.restorePoint);
 }
 
 /** The same in a temporary table, for a comparison. */
