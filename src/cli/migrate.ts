@@ -36,3 +36,8 @@ export function addMigrate(program: Command): void {
       if (roles) output.text(`grant these to the login users of the deployment: ${roles.join(", ")}`);
     });
 }
+
+async function rolesOf(url: string, catalog: Catalog): Promise<readonly string[]> {
+  const { setUpRoles } = await import("../usecases/roles.ts");
+  return setUpRoles(url, catalog);
+}
