@@ -1,5 +1,6 @@
 /** The public API of rederive. What is not named here is internal and may change at any time. */
 
+export { Audit } from "./audit.ts";
 export { Backfill } from "./backfill.ts";
 export { type Assumption, assume } from "./catalog/assumption.ts";
 export { type Catalog, type CatalogOptions, defineCatalog } from "./catalog/catalog.ts";

@@ -41,9 +41,10 @@ import type { Plan } from "./plan.ts";
 import type { Affected } from "./planner/affected.ts";
 import { lockedHashes, parseLock, requireLock } from "./planner/lock.ts";
 import type { Baseline, CheckReport, ExposureStatus, Finding, LimitSetting, LiveValidation, Status } from "./report.ts";
-import type { BackfillState } from "./states.ts";
 import { safeguardsOf } from "./safeguards.ts";
+import type { BackfillState } from "./states.ts";
 import { appendAudit } from "./store/audit.ts";
+import { type AuditLag, auditLag } from "./store/audit-chain.ts";
 import { checkSchema, migrate } from "./store/migrate.ts";
 import { checkReachable, openDatabase } from "./store/postgres.ts";
 import { hasAdminToken, type TokenRow } from "./store/tokens.ts";
@@ -64,6 +65,7 @@ import { type CatalogReport, describedCatalog } from "./usecases/catalog.ts";
 import { type CheckInput, check } from "./usecases/check.ts";
 import { type Context, requireDatabase } from "./usecases/context.ts";
 import { doctor } from "./usecases/doctor.ts";
+import { exposure } from "./usecases/exposures.ts";
 import { fleetSample } from "./usecases/fleet.ts";
 import { judgeGate } from "./usecases/gate.ts";
 import { type ImpactInput, impact } from "./usecases/impact.ts";
@@ -71,7 +73,6 @@ import { type LimitInput, limits, setLimit } from "./usecases/limit.ts";
 import { type LineageInput, lineage } from "./usecases/lineage.ts";
 import { columns } from "./usecases/lineage-columns.ts";
 import { type RowInputWish, row } from "./usecases/lineage-rows.ts";
-import { exposure } from "./usecases/exposures.ts";
 import { messenger } from "./usecases/messenger.ts";
 import { openBackfill, type PlanInput, plan, preview } from "./usecases/plan.ts";
 import { type PartReadiness, readiness } from "./usecases/readiness.ts";
@@ -340,6 +341,12 @@ export class Acting {
     authorize(this.#context.actor, "backfill.read");
     const found = await openBackfill(this.#context, id);
     return new Backfill(this.#context, found.id, found.plan);
+  }
+
+  /** How far the chain of the audit trail is behind; no secret. */
+  async auditLag(): Promise<AuditLag> {
+    authorize(this.#context.actor, "backfill.read");
+    return auditLag(this.#context.database);
   }
 
   /** Who decided what and why: the log, its verification, checkpoints and exports. */

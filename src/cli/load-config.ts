@@ -72,5 +72,8 @@ function withPaths(config: Config, folder: string, path: string): Config {
     catalogFile: resolve(folder, config.catalogFile ?? path),
     lockFile: resolve(folder, config.lockFile ?? "rederive.lock.json"),
     embeddedDirectory: resolve(folder, config.embeddedDirectory ?? ".rederive"),
+    ...(config.auditCheckpoints && {
+      auditCheckpoints: { ...config.auditCheckpoints, directory: resolve(folder, config.auditCheckpoints.directory) },
+    }),
   };
 }

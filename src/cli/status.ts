@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { latenessText } from "../planner/pace.ts";
 import { foundText } from "../planner/phases.ts";
 import type { LiveValidation, PhaseStatus, RunEvent, Status } from "../report.ts";
+import type { AuditLag } from "../store/audit-chain.ts";
 import { type CommonOptions, withRederive } from "./open.ts";
 import { colors, table } from "./output.ts";
 
@@ -15,8 +16,10 @@ export function addStatus(program: Command): void {
       await withRederive(command.optsWithGlobals<CommonOptions>(), async ({ acting, output }) => {
         if (id === undefined) {
           const backfills = await acting.backfills();
-          output.data({ backfills });
+          const audit = await acting.auditLag();
+          output.data({ backfills, audit });
           for (const line of listLines(backfills)) output.text(line);
+          for (const line of lagLines(audit)) output.text(line);
           for (const line of (await acting.validation()).flatMap(liveLines)) output.text(line);
           return;
         }
@@ -25,6 +28,16 @@ export function addStatus(program: Command): void {
         for (const line of statusLines(status)) output.text(line);
       });
     });
+}
+
+/** Nobody chains the audit trail while no planner runs; that is worth a line only where it lasts. */
+function lagLines({ unchained, oldestSeconds }: AuditLag): string[] {
+  if (oldestSeconds < 60) return [];
+  return [
+    colors.yellow(
+      `${unchained} audit entries wait to be chained, one for ${Math.floor(oldestSeconds)} s; is there a planner?`,
+    ),
+  ];
 }
 
 function listLines(backfills: readonly Status[]): string[] {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -31,6 +31,17 @@ describe("rederive audit", () => {
       const offline = ["audit", "verify", "--file", at("trail.ndjson.gz"), ...trust];
       const alone = await runCommand(offline, { cwd: directory });
       expect([alone.code, alone.stdout]).toEqual([0, expect.stringContaining("seq 1 is as it was chained")]);
+
+      const bundle = at("evidence.tar.gz");
+      const exporting = await shop.run(["audit", "export", backfill, "--out", bundle], signing);
+      expect([exporting.code, exporting.stdout]).toEqual([0, expect.stringContaining("rederive audit check-bundle")]);
+      const checked = await runCommand(["audit", "check-bundle", bundle, "--key", at("key.pub")], { cwd: directory });
+      expect([checked.code, checked.stdout]).toEqual([
+        0,
+        expect.stringContaining(`files of ${backfill} are as they were`),
+      ]);
+      writeFileSync(bundle, readFileSync(bundle).subarray(0, 2_000));
+      expect((await runCommand(["audit", "check-bundle", bundle], { cwd: directory })).code).toBe(3);
 
       await shop.query("alter table rederive.audit disable trigger all");
       await shop.query("update rederive.audit set actor = 'mallory'");

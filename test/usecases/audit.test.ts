@@ -72,6 +72,8 @@ describe("the audit log", () => {
         code: "forbidden",
       });
       expect(await as("approver").verify()).toMatchObject({ ok: true, unchained: { entries: 2 } });
+      const lag = await rederive.as({ name: "ada", role: "viewer" }).auditLag();
+      expect(lag).toEqual({ unchained: 2, oldestSeconds: expect.any(Number) });
     }),
   );
 });
