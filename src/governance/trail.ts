@@ -66,7 +66,7 @@ export async function basisOf(tx: Tx): Promise<Checkpoint | undefined> {
   return (await prunedCheckpoint(tx)) as Checkpoint | undefined;
 }
 
-export async function* unchainedOf(tx: Tx): AsyncIterable<AuditRecord> {
+async function* unchainedOf(tx: Tx): AsyncIterable<AuditRecord> {
   let after = "0";
   for (;;) {
     const page = await unchainedPage(tx, after, pageEntries);

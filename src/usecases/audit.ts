@@ -70,7 +70,7 @@ export async function log({ database }: Context, input: LogInput): Promise<Audit
   return { entries, next: rows.length > limit ? (entries.at(-1)?.id ?? null) : null };
 }
 
-export function told({ details, ...record }: LoggedRecord): LogEntry {
+function told({ details, ...record }: LoggedRecord): LogEntry {
   return { ...record, details: JSON.parse(details) as LogEntry["details"] };
 }
 

@@ -9,7 +9,7 @@ import { chainName, type Manifest, type ManifestHead, makeBundle, planName } fro
 import { genesis, type Position } from "../governance/chain.ts";
 import { writeNewFile } from "../governance/files.ts";
 import { type ReportTable, reportPage } from "../governance/report-page.ts";
-import { chainPending } from "../governance/sequencer.ts";
+import { chainIfAllowed } from "../governance/sequencer.ts";
 import { type Column, type Row, writeTable } from "../governance/tables.ts";
 import { basisOf, trailLines } from "../governance/trail.ts";
 import type { Approvals, DatasetDiff } from "../report.ts";
@@ -64,7 +64,7 @@ interface Asked {
 /** Throws `not_found`, or `usage` where something is at `out`. */
 export async function exportEvidence(context: Context, { backfill, out }: EvidenceInput): Promise<Manifest> {
   await requireBackfill(context.database, backfill);
-  await chainPending(context.database);
+  await chainIfAllowed(context.database);
   const asked: Asked = {
     approvals: await approvals(context, backfill),
     differences: await differencesOf(context, backfill),

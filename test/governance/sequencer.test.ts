@@ -1,10 +1,11 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { entryHash, genesis, linkHash } from "../../src/governance/chain.ts";
-import { chainPending } from "../../src/governance/sequencer.ts";
+import { chainIfAllowed, chainPending } from "../../src/governance/sequencer.ts";
 import { appendAudit } from "../../src/store/audit.ts";
 import { auditLag } from "../../src/store/audit-chain.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
+import { createRoles, grantControlRights } from "../../src/store/roles.ts";
 import type { Database, Tx } from "../../src/tx.ts";
 import { eventually } from "../support/eventually.ts";
 import { withDatabase } from "../support/postgres.ts";
@@ -150,6 +151,28 @@ describe("the sequencer", () => {
         expect(own).toEqual([...own].sort());
       }
       expect(await auditLag(database)).toEqual({ unchained: 0, oldestSeconds: 0 });
+    }),
+  );
+
+  it(
+    "chains as the role of planners, and leaves it to them as the role of the API",
+    withTrail(async (database) => {
+      await database.transaction(async (tx) => {
+        await createRoles(tx);
+        await grantControlRights(tx);
+      });
+      const actingAs = (role: string) =>
+        interrupted(database, /pg_advisory_xact_lock/, (tx) => tx.query(`set local role ${role}`));
+      for (const role of ["rederive_api", "rederive_worker"]) {
+        await actingAs(role).transaction(async (tx) => {
+          await tx.query("select pg_advisory_xact_lock(1)");
+          await act(tx, `an act as ${role}`);
+        });
+      }
+      expect(await chainIfAllowed(actingAs("rederive_api"))).toBe(0);
+      expect(await chainOf(database)).toEqual([]);
+      expect(await chainIfAllowed(actingAs("rederive_worker"))).toBe(2);
+      expectWhole(await chainOf(database));
     }),
   );
 
