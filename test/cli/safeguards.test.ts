@@ -27,3 +27,19 @@ describe.skipIf(lacks("redis"))("with Redis", () => {
     });
   });
 });
+
+it("migrate --roles says which roles to grant, and may be run again", { timeout }, async () => {
+  await withShop(async (shop) => {
+    for (const _ of ["first", "again"]) {
+      const { code, stdout } = await shop.run(["migrate", "--roles", "--json"]);
+      expect([code, JSON.parse(stdout)]).toMatchObject([
+        0,
+        { applied: 0, roles: ["rederive_api", "rederive_worker", "rederive_audit"] },
+      ]);
+    }
+    const [granted] = await shop.query<{ may: boolean }>(
+      "select has_table_privilege('rederive_api', 'public.daily_revenue', 'insert') as may",
+    );
+    expect(granted?.may).toBe(true);
+  });
+});

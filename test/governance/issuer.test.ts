@@ -5,6 +5,8 @@ import type { OidcSettings } from "../../src/config.ts";
 import { actorOfIdentity } from "../../src/governance/identities.ts";
 import { Issuer, isAccessToken, type KnownPerson } from "../../src/governance/issuer.ts";
 import type { Rederive } from "../../src/rederive.ts";
+import { startServer } from "../../src/server/index.ts";
+import { silentLog } from "../server/support.ts";
 import { audience, startIssuer, type TestIssuer } from "../support/issuer.ts";
 import { shop, withShop } from "../usecases/shop.ts";
 
@@ -143,6 +145,26 @@ describe("people of an issuer", () => {
       await as("grace");
       await backfill.start();
     });
+  });
+});
+
+it("over HTTP a token of the issuer is as good as ours, and its faults are told apart", async () => {
+  await withShop(async (stage) => {
+    const rederive = await stage.open(shop(), { server: { oidc: settings } });
+    const server = await startServer(rederive, { port: 0, log: silentLog });
+    try {
+      const ask = async (path: string, token: string) => {
+        const response = await fetch(`${server.url}${path}`, { headers: { authorization: `Bearer ${token}` } });
+        const { code } = (await response.json()) as { code?: string };
+        return [response.status, code];
+      };
+      const ada = await issuer.tokenOf("ada");
+      expect(await ask("/api/v1/backfills", ada)).toEqual([200, undefined]);
+      expect(await ask("/api/v1/backfills", `${ada.slice(0, -8)}AAAAAAAA`)).toEqual([401, "unauthenticated"]);
+      expect(await ask("/api/v1/backfills", await issuer.tokenOf("mallory"))).toEqual([403, "forbidden"]);
+    } finally {
+      await server.close();
+    }
   });
 });
 
