@@ -7,7 +7,7 @@ import { RederiveError } from "../errors.ts";
 import { genesis, type Position } from "../governance/chain.ts";
 import { type Checkpoint, keyName, makeCheckpoint, type Signer, signerOf } from "../governance/checkpoint.ts";
 import { writeNewFile } from "../governance/files.ts";
-import { chainPending } from "../governance/sequencer.ts";
+import { chainIfAllowed, chainPending } from "../governance/sequencer.ts";
 import { type TrailVerdict, type Trust, trailLines, verifyTrail, verifyTrailFile } from "../governance/trail.ts";
 import { appendAudit } from "../store/audit.ts";
 import { chainHead, lastBefore, lockChain, pruneChain } from "../store/audit-chain.ts";
@@ -82,13 +82,13 @@ export async function verifyAudit({ database }: Context, trust: Trust): Promise<
 /** Chains what is committed and signs where the chain stands then. Throws `configuration` without a key. */
 export async function checkpoint({ database }: Context): Promise<Checkpoint> {
   const signer = requireSigner();
-  await chainPending(database);
+  await chainIfAllowed(database);
   return makeCheckpoint(signer, await headOf(database), new Date());
 }
 
 /** The whole trail into a new file, in one snapshot; with a signed checkpoint of its head where there is a key. */
 export async function exportTrail({ database }: Context, path: string): Promise<void> {
-  await chainPending(database);
+  await chainIfAllowed(database);
   const sign = signing(signerFrom());
   await database.transaction((tx) => writeNewFile(path, trailLines(tx, { sign })), { isolation: "repeatable read" });
 }
