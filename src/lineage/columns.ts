@@ -2,8 +2,10 @@
 
 export interface ColumnsReport {
   readonly dataset: string;
-  /** False where a map stands between: then all that it reads may be in all that it writes. */
+  /** False for a map: all that it reads may be in all that it writes. */
   readonly proven: boolean;
+  /** False where a map stands between it and the sources. */
+  readonly sourcesProven: boolean;
   readonly columns: readonly {
     readonly column: string;
     readonly from: readonly ColumnOrigin[];
@@ -23,14 +25,15 @@ export interface ColumnOrigin {
   readonly how: string;
 }
 
-export function columnsText({ dataset, proven, columns, rows }: ColumnsReport): string[] {
+export function columnsText({ dataset, proven, sourcesProven, columns, rows }: ColumnsReport): string[] {
   const origin = ({ input, column, how }: ColumnOrigin) => `${input}.${column} (${how})`;
   const list = (from: readonly ColumnOrigin[]) => (from.length === 0 ? "no column" : from.map(origin).join(", "));
+  const doubt = sourcesProven ? "" : " at most, through a map";
   return [
     `${dataset}${proven ? "" : ": its map is not looked into, so every column that it reads may be in every other"}`,
     ...columns.flatMap(({ column, from, sources }) => [
       `  ${column}  ← ${list(from)}`,
-      ...(sources.length === 0 ? [] : [`      at the sources: ${sources.join(", ")}`]),
+      ...(sources.length === 0 ? [] : [`      at the sources${doubt}: ${sources.join(", ")}`]),
     ]),
     ...(rows.length === 0 ? [] : [`  its rows  ← ${list(rows)}`]),
   ];

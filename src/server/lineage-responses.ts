@@ -75,6 +75,7 @@ export const columns: z.ZodType<ColumnsReport> = z
   .object({
     dataset: z.string(),
     proven: z.boolean().describe("False for a map: all that it reads may be in all that it writes"),
+    sourcesProven: z.boolean().describe("False where a map stands between it and the sources"),
     columns: z.array(
       z.object({
         column: z.string(),

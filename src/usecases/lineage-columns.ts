@@ -19,6 +19,7 @@ export async function columns({ catalog, database }: Context, name: string): Pro
     return {
       dataset: name,
       proven: own.proven,
+      sourcesProven: [...known.values()].every(({ proven }) => proven),
       columns: own.columns.map(({ name: column, uses }) => ({
         column,
         from: originsIn(dataset, uses),

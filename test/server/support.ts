@@ -180,7 +180,7 @@ export class FakeRederive implements RederivePort {
       lineageColumns: (dataset) => {
         const from = [{ input: "orders", dataset: "orders", column: "amount", how: "aggregation" }];
         const columns = [{ column: "cents", from, sources: ["orders.amount"] }];
-        return answer("lineageColumns", { dataset, proven: true, columns, rows: [] }, dataset);
+        return answer("lineageColumns", { dataset, proven: true, sourcesProven: true, columns, rows: [] }, dataset);
       },
       baselines: (of) => answer("baselines", [aBaseline()], of),
       captureBaseline: (input) => answer("captureBaseline", aBaseline(), input),

@@ -132,6 +132,7 @@ describe("lineage", () => {
         ["orders", []],
         ["amount", ["orders.amount"]],
       ]);
+      expect([found.proven, found.sourcesProven]).toEqual([true, true]);
       expect(columnsText(found)).toContain("  amount  ← facts.amount (aggregation)");
       expect(columnsText(found)).toContain("  its rows  ← facts.day (group), facts.currency (group)");
       await expect(acting.lineageColumns("orders")).rejects.toMatchObject({ code: "usage" });
