@@ -639,6 +639,8 @@ export const identity = rederive.table(
     /** Null where none of their roles means one here: then earlier approvals of theirs do not count. */
     role: text("role"),
     groups: text("groups").array(),
+    /** When the newest of their tokens was issued: an older one does not bring back a right that they have lost. */
+    issuedAt: at("issued_at").notNull().default(sql`'-infinity'`),
     firstSeenAt: at("first_seen_at").notNull().default(sql`clock_timestamp()`),
     seenAt: at("seen_at").notNull().default(sql`clock_timestamp()`),
   },

@@ -1,0 +1,1 @@
+ALTER TABLE "rederive"."identity" ADD COLUMN "issued_at" timestamp with time zone DEFAULT '-infinity' NOT NULL;
