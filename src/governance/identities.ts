@@ -6,14 +6,14 @@ import { RederiveError } from "../errors.ts";
 import { freshIdentity, saveIdentity } from "../store/identities.ts";
 import type { Tx } from "../tx.ts";
 import type { KnownPerson } from "./issuer.ts";
-import type { Actor } from "./roles.ts";
+import { type Actor, isRole } from "./roles.ts";
 
-/** Throws `forbidden` where the person has no role here; that is remembered as well. */
-export async function actorOfIdentity(tx: Tx, { issuer, subject, name, role, groups }: KnownPerson): Promise<Actor> {
-  const seen = { issuer, subject, person: name, role, groups };
-  const { id, person } = (await freshIdentity(tx, seen)) ?? (await saveIdentity(tx, seen));
-  if (role === null) {
-    throw new RederiveError("forbidden", `${person} has no role here; ask whoever maintains the roles of ${issuer}`);
+/** Throws `forbidden` where the person has no role here; that is remembered as well. The newest token of a person decides. */
+export async function actorOfIdentity(tx: Tx, { name, ...known }: KnownPerson): Promise<Actor> {
+  const seen = { ...known, person: name };
+  const { id, person, role, groups } = (await freshIdentity(tx, seen)) ?? (await saveIdentity(tx, seen));
+  if (role === null || !isRole(role)) {
+    throw new RederiveError("forbidden", `${person} has no role here; ask who maintains the roles of ${known.issuer}`);
   }
   return { name: person, person, role, identity: id, ...(groups === null ? {} : { groups }) };
 }

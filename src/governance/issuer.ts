@@ -17,6 +17,8 @@ export interface KnownPerson {
   readonly role: Role | null;
   /** Owner groups; null for all. */
   readonly groups: readonly string[] | null;
+  /** When the token was issued, in seconds since 1970. */
+  readonly issuedAt: number;
 }
 
 /** Public keys alone: with a shared secret whoever checks tokens could make them. */
@@ -98,6 +100,7 @@ function personOfClaims(claims: JWTPayload, settings: OidcSettings): KnownPerson
     name: [name, subject].find((text) => text !== undefined && nameShape.test(text)) ?? "somebody",
     role: roles.findLast((role) => mapped.includes(role)) ?? null,
     groups: groupsClaim === undefined ? null : textsOf(claimAt(claims, groupsClaim)),
+    issuedAt: claims.iat ?? 0,
   };
 }
 

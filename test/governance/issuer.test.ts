@@ -34,6 +34,7 @@ describe("a token of the issuer", () => {
     const known = await new Issuer(settings).identify(await issuer.tokenOf("grace"));
     expect(known).toEqual({
       ...{ issuer: issuer.url, subject: "grace", name: "grace", role: "approver", groups: ["finance", "sales"] },
+      issuedAt: expect.any(Number),
     });
     const { groupsClaim: _, ...everywhere } = settings;
     expect((await new Issuer(everywhere).identify(await issuer.tokenOf("ada")))?.groups).toBeNull();
@@ -114,7 +115,14 @@ describe("people of an issuer", () => {
     await withShop(async (stage) => {
       const { database } = stage;
       await stage.open(shop());
-      const known: KnownPerson = { issuer: "i", subject: "1", name: "grace", role: "approver", groups: null };
+      const known: KnownPerson = {
+        issuer: "i",
+        subject: "1",
+        name: "grace",
+        role: "approver",
+        groups: null,
+        issuedAt: 100,
+      };
       const grace = await actorOfIdentity(database, known);
       expect(grace).toMatchObject({ name: "grace", person: "grace", role: "approver" });
       expect(await actorOfIdentity(database, { ...known, name: "root", groups: ["sales"] })).toEqual({
@@ -122,7 +130,11 @@ describe("people of an issuer", () => {
       });
       const other = await actorOfIdentity(database, { ...known, subject: "2" });
       expect(other.person).toBe("grace (2)");
-      await expect(actorOfIdentity(database, { ...known, role: null })).rejects.toMatchObject({ code: "forbidden" });
+      const lost = { ...known, role: null, issuedAt: 101 };
+      await expect(actorOfIdentity(database, lost)).rejects.toMatchObject({ code: "forbidden" });
+      // The token from before that is still within its times.
+      await expect(actorOfIdentity(database, known)).rejects.toMatchObject({ code: "forbidden" });
+      expect(await actorOfIdentity(database, { ...known, issuedAt: 102 })).toMatchObject({ role: "approver" });
     });
   });
 
