@@ -53,7 +53,10 @@ export async function backfillsToTell(tx: Tx): Promise<BackfillProgress[]> {
      from rederive.backfill b
      where b.started_at is not null and (
        b.state in ('running', 'paused', 'held')
-       or exists (select from rederive.lineage_run r where r.backfill = b.id and r.ended is null)
+       or exists (
+         select from rederive.lineage_run r where r.backfill = b.id and r.ended is null
+           -- Of a dataset that is in no catalog any more nobody tells the end.
+           and r.told_at > clock_timestamp() - interval '7 days')
        or exists (
          select from rederive.lineage_run r where r.backfill = b.id and r.dataset = '' and r.ended = 'FAIL'
            and b.state in ('verified', 'promoting', 'promoted', 'cancelled')

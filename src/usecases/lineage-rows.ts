@@ -18,6 +18,7 @@ import { changedReads } from "../store/contents.ts";
 import { always, originsAt, readingsOf } from "../store/lineage.ts";
 import type { Tx } from "../tx.ts";
 import type { Binding } from "../warehouse/bind.ts";
+import type { TextRow } from "../warehouse/bisect.ts";
 import { compiledQuery } from "../warehouse/column-lineage.ts";
 import { columnsHidden, inputHidden, maskRow } from "../warehouse/mask.ts";
 import { type Narrowing, narrow } from "../warehouse/narrowing.ts";
@@ -25,9 +26,8 @@ import {
   countLive,
   equalityOperators,
   inputRowsWith,
-  liveRows,
   readRowsBehind,
-  type TextRow,
+  rowsByKey,
   type Values,
 } from "../warehouse/row-origin.ts";
 import type { Context } from "./context.ts";
@@ -79,9 +79,9 @@ interface Found {
 }
 
 async function theRow(tx: Tx, derived: Derived, key: Values): Promise<Found> {
-  let rows: Awaited<ReturnType<typeof liveRows>>;
+  let rows: Awaited<ReturnType<typeof rowsByKey>>;
   try {
-    rows = await liveRows(tx, derived, key);
+    rows = await rowsByKey(tx, derived, key);
   } catch (error) {
     if (!/^22/.test(sqlState(error) ?? "")) throw error;
     throw new RederiveError(

@@ -6,20 +6,20 @@ import { labelOf } from "../catalog/label.ts";
 import type { Ranges } from "../catalog/ranges.ts";
 import type { Tx } from "../tx.ts";
 import { type Binding, bindInputs, readableColumns } from "./bind.ts";
+import type { TextRow } from "./bisect.ts";
 import { rowAsText } from "./compare.ts";
 import { pinLocally, rolledBack } from "./compiled.ts";
 import { rowDecoder } from "./decode.ts";
 import { rowEncoder } from "./encode.ts";
 import { bucketOf, predicateOf } from "./predicate.ts";
 import { identifier, identifiers, literal, tableName } from "./quote.ts";
-
-export type TextRow = Readonly<Record<string, string | null>>;
+import { conditionOf, type Narrowing } from "./trace.ts";
 
 /** Columns and the values that they must have, as text that Postgres reads as values of the columns' types. */
-export type Values = Readonly<Record<string, string>>;
+export type Values = Narrowing;
 
 /** The live rows with these values, two at most, and the hash bucket of each where the dataset is cut by one. */
-export async function liveRows(
+export async function rowsByKey(
   tx: Tx,
   derived: Derived,
   key: Values,
@@ -193,9 +193,5 @@ async function matching(tx: Tx, derived: Derived, made: readonly Made[], key: Va
 
 /** Rows that have all values of one of the sets. */
 function having(sets: readonly Values[], alias: string): string {
-  const one = (values: Values) => {
-    const parts = Object.entries(values).map(([name, value]) => `${alias}.${identifier(name)} = ${literal(value)}`);
-    return parts.length === 0 ? "true" : `(${parts.join(" and ")})`;
-  };
-  return sets.length === 0 ? "false" : `(${sets.map(one).join(" or ")})`;
+  return sets.length === 0 ? "false" : `(${sets.map((values) => conditionOf(values, alias)).join(" or ")})`;
 }

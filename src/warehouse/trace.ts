@@ -77,7 +77,8 @@ export async function liveHash(tx: Tx, target: Target, partition: number): Promi
   return (hashed as { hash: string }).hash;
 }
 
-function conditionOf(narrowing: Narrowing, alias: string): string {
+/** The condition that a row has these values. */
+export function conditionOf(narrowing: Narrowing, alias: string): string {
   const parts = Object.entries(narrowing).map(([name, value]) => `${column(alias, name)} = ${literal(value)}`);
   return parts.length === 0 ? "true" : `(${parts.join(" and ")})`;
 }

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runToEnd, tester } from "rederive/testing";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Messenger } from "../../src/executor/messenger.ts";
 import type { Term } from "../../src/executor/settle.ts";
 import type { RunEvent } from "../../src/lineage/openlineage.ts";
@@ -15,6 +15,7 @@ import { eventSender } from "../../src/lineage/transport.ts";
 import { takeLead } from "../../src/store/leaders.ts";
 import type { Database } from "../../src/tx.ts";
 import { messenger } from "../../src/usecases/messenger.ts";
+import { eventually } from "../support/eventually.ts";
 import { type FlightsStage, withFlights } from "./flights.ts";
 import { eventFaults } from "./schemas.ts";
 
@@ -164,6 +165,26 @@ describe("OpenLineage events", () => {
       expect(heard).toHaveLength(new Set(heard).size);
       await stage.run({ promote: false, datasets: ["flight_facts"], partitions: ["2001-01-06"] });
       expect(await told.runOnce({ ...term, term: "0" })).toEqual({ told: 0, delivered: 0 });
+    }));
+});
+
+describe("a planner", () => {
+  it("tells of what happens while it leads", () =>
+    withFlights(async (stage) => {
+      receiver.clear();
+      vi.stubEnv("OPENLINEAGE_URL", receiver.url);
+      const planner = stage.rederive.startPlanner();
+      try {
+        await stage.run({ promote: false, datasets: ["flight_facts"], partitions: ["2001-01-05"] });
+        const ended = (told: string) => told === "START COMPLETE";
+        await eventually(() => typesOf("flight_facts").join(" "), ended, {
+          what: "both events of the facts have arrived",
+        });
+        expect(receiver.events.flatMap((event) => eventFaults(event))).toEqual([]);
+      } finally {
+        vi.unstubAllEnvs();
+        await planner.stop();
+      }
     }));
 });
 
