@@ -1,4 +1,5 @@
 /** Table `exposure` and the view `exposure_status`: how the data behind each exposure of the catalog is. */
+import type { ExposureStatus } from "../report.ts";
 import type { Tx } from "../tx.ts";
 
 export interface ExposureRow {
@@ -9,25 +10,10 @@ export interface ExposureRow {
   readonly upstream: readonly string[];
 }
 
-export type ExposureState =
-  | "fresh" // what it reads is what was promoted last, and nothing is under way
-  | "recomputing" // a backfill of something that it depends on is under way
-  | "held" // and somebody has to decide before that goes on
-  | "diverged" // checks fail on live content that it depends on
-  | "unknown"; // nothing that it reads was ever promoted
+type ExposureState = ExposureStatus["status"];
 
-export interface ExposureStatusRow {
-  readonly exposure: string;
-  readonly criticality: string;
-  readonly status: ExposureState;
-  /** The oldest of the newest promotions of what it reads, as ISO 8601; null where there is none. */
-  readonly asOf: string | null;
-  readonly reads: readonly string[];
-  /** Backfills under way. */
-  readonly backfills: readonly string[];
-  /** Datasets whose live content fails checks. */
-  readonly diverged: readonly string[];
-}
+/** What the view says; the catalog knows the rest. */
+export type ExposureStatusRow = Omit<ExposureStatus, "description" | "owner">;
 
 const statusColumns = `s.exposure, s.criticality, s.status, s.reads, s.backfills, s.diverged,
   to_char(s.as_of at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "asOf"`;
@@ -55,10 +41,8 @@ export async function exposureStatus(tx: Tx, name: string): Promise<ExposureStat
   return row;
 }
 
-export interface ExposureChange extends ExposureStatusRow {
-  /** Null where nobody looked before. */
-  readonly before: ExposureState | null;
-}
+/** `before` is null where nobody looked before. */
+export type ExposureChange = ExposureStatusRow & { readonly before: ExposureState | null };
 
 /** Exposures that are not as they were, with their rows locked. */
 export async function changedExposures(tx: Tx): Promise<ExposureChange[]> {

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { columnsText } from "../../src/lineage/columns.ts";
 import { type Lineage, lineageText } from "../../src/lineage/graph.ts";
 import type { Rederive } from "../../src/rederive.ts";
-import { recompute, shop, withShop } from "./shop.ts";
+import { facts, recompute, shop, withShop } from "./shop.ts";
 
 const day = "2026-01-05";
 
@@ -136,6 +136,21 @@ describe("lineage", () => {
       expect(columnsText(found)).toContain("  amount  ← facts.amount (aggregation)");
       expect(columnsText(found)).toContain("  its rows  ← facts.day (group), facts.currency (group)");
       await expect(acting.lineageColumns("orders")).rejects.toMatchObject({ code: "usage" });
+    }));
+
+  it("shows no masked value among the rows behind a row", () =>
+    withShop(async (stage) => {
+      const rederive = await stage.bootstrap(shop({ facts: { mask: [facts.amount] } }));
+      const key = { day, currency: "EUR" };
+      const found = await rederive.as(tester).lineageRow({ dataset: "revenue", key, rows: 50 });
+      expect(found).toMatchObject({
+        row: { amount: "(masked)" },
+        inputs: [{ exact: true, count: 12, narrowedBy: ["day", "currency"] }],
+      });
+      expect(new Set(found.inputs[0]?.rows.map(({ amount }) => amount))).toEqual(new Set(["(masked)"]));
+      const [fact] = (await rederive.as(tester).lineageRow({ dataset: "facts", key: { id: "85" } })).inputs;
+      // The source's column of another name may be the masked one as well.
+      expect(fact).toMatchObject({ exact: true, count: 1, rows: [{ id: "85", amount: "(masked)", at: "(masked)" }] });
     }));
 
   it("refuses what does not exist", () =>
