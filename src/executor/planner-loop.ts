@@ -185,7 +185,9 @@ export class PlannerLoop {
     );
     await this.#every("audit", this.#options.chainMs ?? 1_000, undefined, async () => this.#options.chain?.());
     await this.#every("watch", this.#options.watchMs ?? 1_000, 0, async () => this.#watcher?.begin(term) ?? 0);
-    await this.#every("messages", this.#options.messengerMs ?? 2_000, undefined, async () => this.#options.messenger?.begin(term));
+    await this.#every("messages", this.#options.messengerMs ?? 2_000, undefined, async () =>
+      this.#options.messenger?.begin(term),
+    );
     if (backfills.length === 0) return { ...counts, ...(await this.#recover()) };
     const swept = await this.#sweep(backfills);
     const blocked = new Map(backfills.map((backfill) => [backfill.id, this.#blockedIn(backfill)] as const));

@@ -148,7 +148,7 @@ async function stageBackfill(database: Database, backfill: string, staged: reado
         forecast: { tasks: 1, prunable: 0, adopted: 0, datasets: [], warnings: [] },
       },
       ...{ reason: "test", environment: "test", requestedBy: "test", traceparent: undefined },
-    requirement: { start: 0, promote: 0, signOff: [] },
+      requirement: { start: 0, promote: 0, signOff: [] },
     });
     let rank = 0;
     for (const [ordinal, { derived: dataset, partitions, candidate }] of staged.entries()) {
