@@ -22,7 +22,9 @@ import {
   stampedPartitions,
   unchangedTasks,
 } from "../store/live.ts";
+import { movedReads } from "../store/moves.ts";
 import { backToVerified, beginPromoting, markPromoted, stateOf, unreadiness } from "../store/promotions.ts";
+import { reserveAgain } from "../store/reservations.ts";
 import { insertRestorePoint, readRestorePoints } from "../store/restore-points.ts";
 import { recordWrites } from "../store/writes.ts";
 import type { Database, Tx } from "../tx.ts";
@@ -56,8 +58,8 @@ interface Merge extends Change {
 }
 
 /**
- * Makes the candidates live. Errors: wrong_state, held, plan_stale, promote_refused (all problems in one message),
- * promote_deferred, verification_failed. After any of them nothing live has changed.
+ * Makes the candidates live. Errors: wrong_state, held, plan_stale, overlapping_plan, promote_refused (all
+ * problems in one message), promote_deferred, verification_failed. After any of them nothing live has changed.
  */
 export async function promote(database: Database, promotion: Promotion): Promise<MergeReport> {
   await begin(database, promotion.backfill);
@@ -142,6 +144,9 @@ async function requireReady(tx: Tx, promotion: Promotion): Promise<void> {
       { details: { newer } },
     );
   }
+  // Those of one that was rolled back, or could not be promoted since, have ended.
+  await reserveAgain(tx, promotion.backfill, ["read", "write"]);
+  await requireSameReads(tx, promotion.backfill);
   const { held, unfinished } = await unreadiness(tx, promotion.backfill);
   if (held.length > 0) {
     throw new RederiveError(
@@ -157,6 +162,16 @@ async function requireReady(tx: Tx, promotion: Promotion): Promise<void> {
       details: { unfinished },
     });
   }
+}
+
+/** What tasks read live is written down as what is live now: it has to be the same. */
+async function requireSameReads(tx: Tx, backfill: string): Promise<void> {
+  const moved = await movedReads(tx, backfill);
+  if (moved.length === 0) return;
+  const what = moved.map(({ dataset, input, tasks }) => `${tasks} tasks of ${dataset} read ${input}`);
+  throw new RederiveError("plan_stale", `${what.join("; ")} before it was promoted anew or rolled back; plan again`, {
+    details: { backfill, moved },
+  });
 }
 
 /** Fills the restore point; nothing live is written yet. */

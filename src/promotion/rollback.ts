@@ -10,6 +10,7 @@ import type { MergeCounts, MergeReport } from "../report.ts";
 import { lockBackfill } from "../store/backfills.ts";
 import { promotedOver, restorePointers, stampedPartitions } from "../store/live.ts";
 import { markRolledBack } from "../store/promotions.ts";
+import { endReservations, reserveAgain } from "../store/reservations.ts";
 import { deleteRestorePoints, noteOwnWrites, type RestorePoint, readRestorePoints } from "../store/restore-points.ts";
 import { recordWrites } from "../store/writes.ts";
 import type { Database, Tx } from "../tx.ts";
@@ -52,8 +53,8 @@ interface Undoing extends Change {
 }
 
 /**
- * Puts back what was live before the promotion. Errors: wrong_state, restore_point_gone, live_writes_since_promotion,
- * promote_refused, promote_deferred, verification_failed. After any of them nothing live has changed.
+ * Puts back what was live before the promotion. Errors: wrong_state, overlapping_plan (another active backfill
+ * reads or writes the partitions), restore_point_gone, live_writes_since_promotion, promote_refused, promote_deferred, verification_failed. After any of them nothing live has changed.
  */
 export async function rollback(database: Database, request: Rollback): Promise<MergeReport> {
   return attempt(database, {
@@ -69,6 +70,7 @@ export async function rollback(database: Database, request: Rollback): Promise<M
 
 async function rollBackInside(tx: Tx, request: Rollback): Promise<MergeReport> {
   await requirePromoted(tx, request.backfill);
+  await reserveAgain(tx, request.backfill, ["write"]);
   const points = await readRestorePoints(tx, request.backfill);
   const undos: Undo[] = [];
   for (const input of request.datasets) undos.push(await prepare(tx, request, input, points));
@@ -183,6 +185,7 @@ async function finish(
     await recordWrites(tx, { dataset: derived.name, ...(await writeCounts(tx, derived)) });
   }
   await tellCounts(tx);
+  await endReservations(tx, request.backfill);
   await markRolledBack(tx, request.backfill, request.reason);
   const report: MergeReport = { backfill: request.backfill, state: "rolled_back", datasets };
   await request.audit(tx, report, later);

@@ -4,6 +4,7 @@
  */
 import type { Tx } from "../tx.ts";
 import type { StampInput } from "./claims.ts";
+import { liveMoves } from "./moves.ts";
 
 export interface AdoptionArgs {
   /** Of one dataset of one backfill; their upstreams are done or unchanged. */
@@ -68,7 +69,11 @@ export async function adoptableTasks(tx: Tx, { tasks, from, hashAlgorithm }: Ado
        left join rederive.task n on n.backfill = r.backfill and n.dataset = l.dataset and n.partition = l.partition
          and n.state = 'done'
        left join rederive.stamp ns on ns.task = n.id
-       where r.id = e.id and (l.promoted_at > r.started_at or ns.output_hash <> l.output_hash)
+       where r.id = e.id and ns.output_hash <> l.output_hash
+     ) and not exists (
+       select from reads r
+       join (${liveMoves}) m on not r.computed and m.dataset = r.dataset and m.partition >= r.first and m.partition < r.past
+       where r.id = e.id and m.at > r.started_at
      ) and not exists (
        -- An upstream of now that was not read then.
        select from rederive.edge g join rederive.task p on p.id = g.producer

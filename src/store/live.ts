@@ -54,7 +54,7 @@ export async function publishStamps(tx: Tx, backfill: string, dataset: string): 
      on conflict (dataset, partition) do update set
        stamp = excluded.stamp, backfill = excluded.backfill, fingerprint = excluded.fingerprint,
        output_hash = excluded.output_hash, rows = excluded.rows, unchanged = false, promoted_at = now(),
-       reads = null, reads_at = null, metadata = null`,
+       restored_at = null, reads = null, reads_at = null, metadata = null`,
     [backfill, dataset],
   );
 }
@@ -197,6 +197,13 @@ export async function restorePointers(tx: Tx, backfill: string): Promise<void> {
   await tx.query(
     `update rederive.live l set reads_at = 'epoch' from rederive.backfill b
      where b.id = $1::text and l.reads_at > b.promoted_at`,
+    [backfill],
+  );
+  await tx.query(
+    `update rederive.live_before b set prior = b.prior || jsonb_build_object('restored_at', clock_timestamp())
+     where b.backfill = $1::text and b.prior is not null and not exists (
+       select from rederive.live l
+       where l.dataset = b.dataset and l.partition = b.partition and l.stamp = (b.prior ->> 'stamp')::int8)`,
     [backfill],
   );
   await tx.query(

@@ -34,7 +34,9 @@ export async function backToVerified(tx: Tx, backfill: string, reason: string): 
 
 /** In the rollback's own transaction. */
 export async function markRolledBack(tx: Tx, backfill: string, reason: string | null): Promise<boolean> {
-  return moveBackfill(tx, { id: backfill, to: "rolled_back", reason });
+  if (!(await moveBackfill(tx, { id: backfill, to: "rolled_back", reason }))) return false;
+  await tx.query("update rederive.backfill set rolled_back_at = clock_timestamp() where id = $1::text", [backfill]);
+  return true;
 }
 
 export async function stateOf(tx: Tx, backfill: string): Promise<BackfillState | undefined> {

@@ -33,6 +33,46 @@ export async function reserve(tx: Tx, backfill: string, reservations: readonly R
   }
 }
 
+/**
+ * Takes reservations again that have ended, for the rest of a transaction that changes what is live: what others compute
+ * meanwhile was not planned for it. Throws `overlapping_plan`, naming them.
+ */
+export async function reserveAgain(tx: Tx, backfill: string, modes: readonly Reservation["mode"][]): Promise<void> {
+  const others = await tx.query<{ backfill: string; dataset: string }>(
+    `select distinct o.backfill, o.dataset from rederive.reservation r
+     join rederive.reservation o on o.dataset = r.dataset and o.backfill <> r.backfill and o.active and o.keys && r.keys
+       and 'write' in (o.mode, r.mode)
+     where r.backfill = $1::text and r.mode = any($2::text[]) order by 1, 2`,
+    [backfill, modes],
+  );
+  if (others.length > 0) throw stillUsed(backfill, others);
+  try {
+    await tx.query(
+      `update rederive.reservation set active = true
+       where backfill = $1::text and mode = any($2::text[]) and not active`,
+      [backfill, modes],
+    );
+  } catch (error) {
+    // Somebody started after the snapshot of this transaction.
+    throw sqlState(error) === "23P01" ? stillUsed(backfill, [], error) : error;
+  }
+}
+
+function stillUsed(
+  backfill: string,
+  others: readonly { readonly backfill: string; readonly dataset: string }[],
+  cause?: unknown,
+): RederiveError {
+  const named = others.map((other) => `backfill ${other.backfill} reads or writes ${other.dataset}`);
+  const who =
+    named.length > 0 ? named.join("; ") : "another backfill that was started just now reads or writes the same";
+  return new RederiveError(
+    "overlapping_plan",
+    `${who}, in partitions that backfill ${backfill} would change under it; wait until it is finished, or cancel it`,
+    { details: { backfill, others }, cause },
+  );
+}
+
 /** Ends the reservations of a backfill that is settled one way or the other. */
 export async function endReservations(tx: Tx, backfill: string): Promise<void> {
   await tx.query("update rederive.reservation set active = false where backfill = $1::text and active", [backfill]);

@@ -61,6 +61,8 @@ export const backfill = rederive.table(
     startedAt: at("started_at"),
     verifiedAt: at("verified_at"),
     promotedAt: at("promoted_at"),
+    /** The last time. */
+    rolledBackAt: at("rolled_back_at"),
     finishedAt: at("finished_at"),
   },
   (table) => [
@@ -245,6 +247,8 @@ export const live = rederive.table(
     /** The content was proved equal to what the newer fingerprint would give, and was not computed again. */
     unchanged: boolean("unchanged").notNull().default(false),
     promotedAt: at("promoted_at").notNull().defaultNow(),
+    /** When a rollback put this pointer back, which `promoted_at` does not tell. */
+    restoredAt: at("restored_at"),
     /**
      * [{ dataset, partitions, content }]: what of other datasets it was computed from, as a multirange, and the digest of
      * their content then. Null where an older version did not write it down.
