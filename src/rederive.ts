@@ -24,7 +24,7 @@ import { actorOfIdentity } from "./governance/identities.ts";
 import { Issuer, isAccessToken } from "./governance/issuer.ts";
 import { type KeyedRequests, keyedRequestsIn } from "./governance/keyed-requests.ts";
 import { type Actor, authorize } from "./governance/roles.ts";
-import { chainPending } from "./governance/sequencer.ts";
+import { chainSome } from "./governance/sequencer.ts";
 import {
   authenticate,
   createToken,
@@ -45,7 +45,7 @@ import { safeguardsOf } from "./safeguards.ts";
 import type { BackfillState } from "./states.ts";
 import { appendAudit } from "./store/audit.ts";
 import { type AuditLag, auditLag } from "./store/audit-chain.ts";
-import { checkSchema, migrate } from "./store/migrate.ts";
+import { checkSchema, migrate, requireEnvironment } from "./store/migrate.ts";
 import { checkReachable, openDatabase } from "./store/postgres.ts";
 import { hasAdminToken, type TokenRow } from "./store/tokens.ts";
 import type { Logger } from "./telemetry/log.ts";
@@ -103,6 +103,7 @@ export async function createRederive(config: Config, options: RederiveOptions = 
   try {
     await checkReachable(database, databaseUrl);
     if (options.unchecked !== true) {
+      await requireEnvironment(database, settings.environment);
       if (settings.environment !== "production") await migrate(databaseUrl);
       await checkSchema(database);
       await warnAboutRedis(settings, options.log);
@@ -456,7 +457,7 @@ function auditKeeping(database: Database, { auditCheckpoints }: Settings): () =>
         appendLine(join(auditCheckpoints.directory, "checkpoints.ndjson"), JSON.stringify(checkpoint)),
     });
   return async () => {
-    await chainPending(database);
+    await chainSome(database);
     await keep?.();
   };
 }

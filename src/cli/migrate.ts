@@ -25,7 +25,7 @@ export function addMigrate(program: Command): void {
       const url = settings.databaseUrl ?? attachEmbeddedServers(settings.embeddedDirectory)?.databaseUrl;
       if (url === undefined)
         throw new RederiveError("configuration", "DATABASE_URL is not set; set it to the database to migrate");
-      const report = await migrate(url);
+      const report = await migrate(url, settings.environment);
       const roles = options.roles === true ? await rolesOf(url, catalog) : undefined;
       output.data({ ...report, ...(roles && { roles }) });
       output.text(

@@ -25,7 +25,7 @@ export interface Judged {
 
 export function judge(rows: readonly ApprovalRow[], act: ApprovedAct, binding: Binding): Judged {
   const changesRequested = rows.filter(
-    (row) => row.verdict === "changes_requested" && row.withdrawnAt === null && !isAnswered(row, rows),
+    (row) => row.verdict === "changes_requested" && act !== "rollback" && stands(row) && !isAnswered(row, rows),
   );
   const approvals = rows.filter((row) => row.verdict === "approved" && row.act === act);
   const counting = new Map<string, ApprovalRow>();
@@ -83,6 +83,11 @@ export function needsOf(requirement: Requirement, act: ApprovedAct): Needs {
     case "rollback":
       return { needed: Math.min(1, requirement.promote), signOff: [] };
   }
+}
+
+/** Whoever may not approve any more cannot hold a plan up either, and nobody does for ever. */
+function stands({ withdrawnAt, expired, rightsLost }: ApprovalRow): boolean {
+  return withdrawnAt === null && !expired && !rightsLost;
 }
 
 /** A person who approved after asking for changes has taken that back. */

@@ -10,7 +10,7 @@
  * already; it simply gets a later place, and no gap is left for it.
  */
 import { sqlState } from "../errors.ts";
-import { chainHead, clearPending, insertLinks, lockChain, pendingEntries } from "../store/audit-chain.ts";
+import { chainHead, clearPending, insertLinks, lockChain, pendingEntries, tryLockChain } from "../store/audit-chain.ts";
 import type { Database, Tx } from "../tx.ts";
 import { genesis, linksOf } from "./chain.ts";
 
@@ -21,13 +21,21 @@ const batchEntries = 1_000;
 export async function chainPending(database: Database, batch = batchEntries): Promise<number> {
   let chained = 0;
   for (;;) {
-    const count = await database.transaction((tx) => chainBatch(tx, batch));
+    const count = await database.transaction(async (tx) => {
+      await lockChain(tx);
+      return chainBatch(tx, batch);
+    });
     chained += count;
     if (count < batch) return chained;
   }
 }
 
-/** The same where this role of the database may (see store/roles.ts); else it is left to the planner, and 0. */
+/** One batch, where nobody else is at the chain: what a planner's turn has time for. Returns how many entries that were. */
+export async function chainSome(database: Database): Promise<number> {
+  return database.transaction(async (tx) => ((await tryLockChain(tx)) ? chainBatch(tx, batchEntries) : 0));
+}
+
+/** All of it where this role of the database may (see store/roles.ts); else it is left to the planner, and 0. */
 export async function chainIfAllowed(database: Database): Promise<number> {
   try {
     return await chainPending(database);
@@ -37,8 +45,8 @@ export async function chainIfAllowed(database: Database): Promise<number> {
   }
 }
 
+/** Under the chain's lock. */
 async function chainBatch(tx: Tx, batch: number): Promise<number> {
-  await lockChain(tx);
   const records = await pendingEntries(tx, batch);
   if (records.length === 0) return 0;
   await insertLinks(tx, linksOf((await chainHead(tx)) ?? genesis, records));

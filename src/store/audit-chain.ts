@@ -26,6 +26,12 @@ export async function lockChain(tx: Tx): Promise<void> {
   await tx.query("select pg_advisory_xact_lock($1::int8)", [lockKey]);
 }
 
+/** The same where nobody else holds it; false where somebody does, without waiting. */
+export async function tryLockChain(tx: Tx): Promise<boolean> {
+  const [row] = await tx.query<{ locked: boolean }>("select pg_try_advisory_xact_lock($1::int8) as locked", [lockKey]);
+  return row?.locked === true;
+}
+
 /** Where the chain ends now; undefined where nothing was ever chained. */
 export async function chainHead(tx: Tx): Promise<{ readonly seq: number; readonly hash: string } | undefined> {
   const [row] = await tx.query<{ seq: number; hash: string }>(

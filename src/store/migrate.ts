@@ -15,6 +15,7 @@ import { migrate as drizzleMigrate } from "drizzle-orm/postgres-js/migrator";
 import postgres from "postgres";
 import { RederiveError } from "../errors.ts";
 import type { Tx } from "../tx.ts";
+import { deploymentId } from "./release.ts";
 
 /** What this code understands; raised together with a migration that older code must not run against. */
 export const codeLevel = 1;
@@ -31,8 +32,11 @@ export interface MigrationReport {
   readonly known: number;
 }
 
-/** Applies what is missing. Needs a direct connection (no transaction pooling) and the right to create schemas. */
-export async function migrate(url: string): Promise<MigrationReport> {
+/**
+ * Applies what is missing, and marks a database that is migrated for production as production's. Needs a direct connection
+ * (no transaction pooling) and the right to create schemas.
+ */
+export async function migrate(url: string, environment?: string): Promise<MigrationReport> {
   const sql = postgres(url, { max: 1, onnotice: () => {}, connection: { application_name: "rederive migrate" } });
   try {
     await sql`select pg_advisory_lock(${lockKey})`;
@@ -40,10 +44,29 @@ export async function migrate(url: string): Promise<MigrationReport> {
     const before = await appliedMigrations(asTx(sql));
     await drizzleMigrate(drizzle(sql), { migrationsFolder, ...journal });
     const after = await appliedMigrations(asTx(sql));
+    if (environment === "production") {
+      await sql`insert into rederive.meta (key, value) values ('environment', 'production') on conflict (key) do nothing`;
+    }
+    await deploymentId(asTx(sql));
     return { applied: after - before, known: knownMigrations() };
   } finally {
     await sql.end({ timeout: 5 });
   }
+}
+
+/**
+ * Who forgets to say that this is production would act there as somebody whom nobody checked. Throws `configuration` where
+ * the database is production's and `environment` is another.
+ */
+export async function requireEnvironment(tx: Tx, environment: string): Promise<void> {
+  const [exists] = await tx.query<{ exists: boolean }>("select to_regclass('rederive.meta') is not null as exists");
+  if (exists?.exists !== true) return;
+  const [row] = await tx.query<{ value: string }>("select value from rederive.meta where key = 'environment'");
+  if (row === undefined || row.value === environment) return;
+  throw new RederiveError(
+    "configuration",
+    `this database is of ${row.value}, and this process says that it is ${environment}; set NODE_ENV or environment to ${row.value}`,
+  );
 }
 
 /** Throws `schema_incompatible` where the control schema is missing, older than this code, or too new for it. */

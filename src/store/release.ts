@@ -168,9 +168,12 @@ export async function returnLost(
 
 /** A random id of this control database, made once: Redis carries it as the sign that it still holds our jobs. */
 export async function deploymentId(tx: Tx): Promise<string> {
+  const read = () => tx.query<{ value: string }>("select value from rederive.meta where key = 'deployment'");
+  const [known] = await read();
+  if (known !== undefined) return known.value;
   await tx.query(
     `insert into rederive.meta (key, value) values ('deployment', gen_random_uuid()::text) on conflict (key) do nothing`,
   );
-  const [row] = await tx.query<{ value: string }>("select value from rederive.meta where key = 'deployment'");
-  return row?.value ?? "";
+  const [made] = await read();
+  return made?.value ?? "";
 }

@@ -61,7 +61,7 @@ export async function endLook(
   { dataset, ...found }: Pick<WatchRow, "dataset" | "failing" | "checked" | "error" | "seen">,
 ): Promise<void> {
   await tx.query(
-    `update rederive.watch set finished_at = clock_timestamp(), failing = $2::int, checked = $3::int, error = $4::text,
+    `update rederive.watch set finished_at = clock_timestamp(), failing = coalesce($2::int, failing), checked = $3::int, error = $4::text,
        seen = $5::text
      where dataset = $1::text`,
     [dataset, found.failing, found.checked, found.error, found.seen],

@@ -18,7 +18,7 @@ import { appendAudit } from "../store/audit.ts";
 import { type BackfillRow, moveBackfill } from "../store/backfills.ts";
 import type { Tx } from "../tx.ts";
 import { bindingOf, isApproved, requirementNow, schemaHash } from "./approved.ts";
-import { type Context, requireBackfill, requireLocked, wrongState } from "./context.ts";
+import { type Context, requireBackfill, requireLocked, requireSameEnvironment, wrongState } from "./context.ts";
 
 export interface ApproveInput {
   /** What is approved: the plan (default), its promotion, or a rollback that overwrites later writes. */
@@ -109,6 +109,7 @@ async function say(
   const { actor, settings } = context;
   await context.database.transaction(async (tx) => {
     const row = await requireLocked(tx, id);
+    requireSameEnvironment(context, row);
     refuse(row);
     const approvalId = await insertApproval(tx, {
       ...said,

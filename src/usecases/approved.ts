@@ -15,7 +15,7 @@ import { type BackfillRow, decisionOf } from "../store/backfills.ts";
 import type { Tx } from "../tx.ts";
 import { columnsOfTables } from "../warehouse/columns.ts";
 import { tableName } from "../warehouse/quote.ts";
-import type { Context } from "./context.ts";
+import { type Context, requireSameEnvironment } from "./context.ts";
 
 /** Throws unless enough people have agreed, as of this transaction. `digest` is that of the difference about to be made. */
 export async function requireApproved(
@@ -24,6 +24,7 @@ export async function requireApproved(
   row: BackfillRow,
   { act, digest }: { readonly act: ApprovedAct; readonly digest?: string | undefined },
 ): Promise<void> {
+  requireSameEnvironment(context, row);
   const needs = needsOf(requirementNow(context, row), act);
   if (needs.needed === 0 && needs.signOff.length === 0) return;
   requireApprovals(await judgedNow(context, tx, row, act, digest), act, needs);

@@ -9,6 +9,7 @@ import type { Derived } from "../catalog/dataset.ts";
 import { describePartitions } from "../catalog/label.ts";
 import { intersect, isEmpty, type Ranges } from "../catalog/ranges.ts";
 import { messageOf, RederiveError } from "../errors.ts";
+import { personOf } from "../governance/roles.ts";
 import type { Baseline } from "../report.ts";
 import { appendAudit } from "../store/audit.ts";
 import {
@@ -84,7 +85,7 @@ export async function captureBaseline(context: Context, input: CaptureInput): Pr
       requireTolerable(wish.tolerance, wish.key, captured.columns);
       await insertBaseline(tx, {
         ...{ name, version, dataset: derived.name, partitions, query, severity, rowsIn, columns, hashAlgorithm },
-        ...{ key: wish.key, tolerance: wish.tolerance, reason: input.reason, capturedBy: context.actor.name },
+        ...{ key: wish.key, tolerance: wish.tolerance, reason: input.reason, capturedBy: personOf(context.actor) },
         ...{ rows: captured.rows, contentHash: captured.contentHash },
         provenance: await provenanceOf(tx, derived.name, partitions),
       });
@@ -99,7 +100,7 @@ export async function captureBaseline(context: Context, input: CaptureInput): Pr
 export async function approve(context: Context, input: BaselineChoice): Promise<Baseline> {
   requireReason("approve a baseline", input.reason);
   return decide(context, input, "baseline.approve", async (tx, row) => {
-    if (context.settings.environment === "production" && row.capturedBy === context.actor.name) {
+    if (context.settings.environment === "production" && row.capturedBy === personOf(context.actor)) {
       throw new RederiveError("forbidden", `${row.capturedBy} captured ${told(row)}; somebody else has to approve it`);
     }
     if ((await rowsHash(tx, row.rowsIn)) !== row.contentHash) {

@@ -39,6 +39,19 @@ export async function requireLocked(tx: Tx, id: string): Promise<BackfillRow> {
   return (await lockBackfill(tx, id)) ?? notFound(id);
 }
 
+/**
+ * A decision about a backfill is made in the environment that it was planned for: another one may ask for fewer people.
+ * Throws `wrong_state`.
+ */
+export function requireSameEnvironment({ settings }: Pick<Context, "settings">, row: BackfillRow): void {
+  if (row.environment === settings.environment) return;
+  throw new RederiveError(
+    "wrong_state",
+    `${row.id} was planned for ${row.environment}, and this is ${settings.environment}; set NODE_ENV or environment to that`,
+    { details: { backfill: row.id, environment: row.environment } },
+  );
+}
+
 /** For an act that came too early or too late. */
 export function wrongState(row: BackfillRow, act: string, possible: string): RederiveError {
   return new RederiveError(

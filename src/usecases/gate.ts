@@ -6,6 +6,7 @@
  */
 import type { Catalog } from "../catalog/catalog.ts";
 import { RederiveError } from "../errors.ts";
+import { personOf } from "../governance/roles.ts";
 import { foundText, reachedIn } from "../planner/phases.ts";
 import { diff } from "../promotion/diff.ts";
 import { appendAudit } from "../store/audit.ts";
@@ -21,7 +22,7 @@ import {
 } from "../store/phases.ts";
 import { progressOf } from "../store/settle.ts";
 import type { Database, Tx } from "../tx.ts";
-import { type Context, requireLocked, wrongState } from "./context.ts";
+import { type Context, requireLocked, requireSameEnvironment, wrongState } from "./context.ts";
 import type { Reasoned } from "./control.ts";
 import { mergeInputs } from "./publish.ts";
 import { judge, record, standingHolds } from "./verify.ts";
@@ -55,7 +56,7 @@ export async function judgeGate(database: Database, catalog: Catalog, backfill: 
 /** Lets a phase pass that waits for it. Throws `wrong_state` where it does not, `approval_required` for the requester. */
 export async function approvePhase(context: Context, id: string, { phase, reason }: ApprovePhaseInput): Promise<void> {
   if (reason.trim() === "") throw new RederiveError("usage", "an approval needs a reason, for the audit trail");
-  const { actor, settings, database } = context;
+  const { actor, database } = context;
   await database.transaction(async (tx) => {
     const row = await requireLocked(tx, id);
     const waiting = await judgedPhase(tx, id);
@@ -64,10 +65,11 @@ export async function approvePhase(context: Context, id: string, { phase, reason
         waiting === undefined ? "no phase of it waits for approval" : `${waiting.name} waits for approval`;
       throw wrongState(row, `let ${phase} pass in`, possible);
     }
-    if (settings.environment === "production" && actor.name === row.requestedBy) {
+    requireSameEnvironment(context, row);
+    if (row.environment === "production" && personOf(actor) === row.requestedBy) {
       throw new RederiveError(
         "approval_required",
-        `${actor.name} asked for ${id}; somebody else has to approve its phases`,
+        `${row.requestedBy} asked for ${id}; somebody else has to approve its phases`,
       );
     }
     await passPhase(tx, { backfill: id, ordinal: waiting.ordinal, by: actor.name });

@@ -12,6 +12,7 @@ import { type BackfillDataset, lockBackfill, moveBackfill, readDatasets } from "
 import { clearCheckResults, clearRuleResults, holdDataset, insertCheckResults } from "../store/checks.ts";
 import { unchangedPartitions } from "../store/live.ts";
 import { endPhases } from "../store/phases.ts";
+import { unreadiness } from "../store/promotions.ts";
 import type { Database, Tx } from "../tx.ts";
 import { datasetProbes } from "../validation/across.ts";
 import { judgeDataset, type Outcome, resultsAcross, type Verdict, verdictOf } from "../validation/verdict.ts";
@@ -41,6 +42,8 @@ export async function verify(
   return database.transaction(async (tx) => {
     const row = await lockBackfill(tx, backfill);
     if (row?.state !== "running") return undefined;
+    // A retry that came while this was judged, or a gate that another planner opened, left something to do.
+    if ((await unreadiness(tx, backfill)).unfinished > 0) return undefined;
     await record(tx, backfill, judged);
     const holds = await standingHolds(tx, backfill);
     const to = holds.length === 0 ? "verified" : "held";

@@ -82,7 +82,7 @@ it("lets each do what they may, and nobody more", { timeout: 300_000 }, async ()
     await ok(shop, ["rollback", id, "--reason", "the dashboard disagrees"], oscar);
 
     const trail = await shop.query<{ actor: string; act: string; reason: string | null }>(
-      `select actor, act, reason from rederive.audit where backfill = '${id}' and actor <> 'rederive' order by id`,
+      `select actor, act, reason from rederive.audit where backfill = '${id}' and actor <> 'planner' order by id`,
     );
     expect(trail.map(({ actor, act }) => `${actor} ${act}`)).toEqual([
       "ada backfill.plan",

@@ -254,3 +254,26 @@ function dayAfterTomorrow() {
   const days = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"] as const;
   return days[(new Date().getUTCDay() + 2) % 7] as (typeof days)[number];
 }
+
+it("is not held up by a wish of somebody who may not approve any more", async () => {
+  await scene(both, async ({ rederive, backfill, as }) => {
+    const { token, id } = await rederive.as(root).createToken({ name: "carol", role: "approver" });
+    const carol = (await rederive.authenticate(token)) as Actor;
+    await (await rederive.as(carol).backfill(backfill.id)).requestChanges({ comment: "no" });
+    await (await as(grace)).approve({});
+    await expect(backfill.start()).rejects.toMatchObject({ code: "changes_requested" });
+    await rederive.as(root).revokeToken(id);
+    expect((await backfill.start()).state).toBe("running");
+  });
+});
+
+it("is decided in the environment that the plan was made for", async () => {
+  await scene(both, async ({ database, as, open }) => {
+    await database.query("alter table rederive.backfill disable trigger backfill_guard");
+    await database.query("update rederive.backfill set environment = 'production'");
+    await expect((await as(grace)).approve({})).rejects.toMatchObject({ code: "wrong_state" });
+    // Where a database is production's, nobody acts as if it were not.
+    await database.query("insert into rederive.meta (key, value) values ('environment', 'production')");
+    await expect(open(both)).rejects.toMatchObject({ code: "configuration" });
+  });
+});

@@ -170,14 +170,19 @@ describe("a backfill in phases", { timeout: 180_000 }, () => {
       const { rederive, backfill } = await widen(stage, { phases: [0.05], gate: "approval" });
       const production = { ...rederive.settings, environment: "production" as const };
       const common = { settings: production, catalog: corrected, database: stage.database, lock: undefined };
-      const as = (name: string) => ({
+      const as = (name: string, person: string) => ({
         ...common,
         queues: undefined as never,
-        actor: { name, role: "approver" as const },
+        actor: { name, person, role: "approver" as const },
       });
-      const approve = (name: string) =>
-        approvePhase({ ...as(name), wake: () => {} }, backfill.id, { phase: "5%", reason: "fine" });
+      const approve = (name: string, person = name) =>
+        approvePhase({ ...as(name, person), wake: () => {} }, backfill.id, { phase: "5%", reason: "fine" });
+      // Planned elsewhere, so it is not for production to decide.
+      await expect(approve("grace")).rejects.toMatchObject({ code: "wrong_state" });
+      await stage.database.query("alter table rederive.backfill disable trigger backfill_guard");
+      await stage.database.query("update rederive.backfill set environment = 'production'");
       await expect(approve(tester.name)).rejects.toMatchObject({ code: "approval_required" });
+      await expect(approve("a laptop", tester.name)).rejects.toMatchObject({ code: "approval_required" });
       await approve("grace");
       expect(phasesOf(await backfill.status())).toEqual(["5% passed", "100% open"]);
     }));
