@@ -23,22 +23,32 @@ export interface MovedRead {
   readonly tasks: number;
 }
 
-/** What this backfill computed from content that was live then and is not live any more. */
+/**
+ * What this backfill computed from content that was live then and is not live any more. Reservations see to it that mostly
+ * nothing has moved in all that it read: then no task is looked at by itself.
+ */
 export async function movedReads(tx: Tx, backfill: string): Promise<MovedRead[]> {
   return tx.query<MovedRead>(
-    `with stamped as materialized (
-       select s.id, s.dataset, s.inputs, s.started_at
+    `with reading as materialized (
+       select s.id, s.dataset, s.started_at, i ->> 'dataset' as input, (r ->> 0)::int8 as first, (r ->> 1)::int8 as past
        from rederive.task t join rederive.stamp s on s.task = t.id
+       cross join lateral jsonb_array_elements(s.inputs) i
+       cross join lateral jsonb_array_elements(i -> 'live') r
        where t.backfill = $1::text and t.state = 'done'
+     ), whole as materialized (
+       select input, range_agg(int8range(first, past)) as reads, min(started_at) as started_at from reading group by input
      ), moved as materialized (
-       select m.* from (${liveMoves}) m where m.at > (select min(started_at) from stamped)
+       select from whole w join (${liveMoves}) m
+         on m.dataset = w.input and m.at > w.started_at and w.reads @> m.partition
+       limit 1
      )
-     select s.dataset, i ->> 'dataset' as input, count(distinct s.id)::float8 as tasks
-     from stamped s
-     cross join lateral jsonb_array_elements(s.inputs) i
-     cross join lateral jsonb_array_elements(i -> 'live') r
-     join moved m on m.dataset = i ->> 'dataset' and m.at > s.started_at
-       and m.partition >= (r ->> 0)::int8 and m.partition < (r ->> 1)::int8
+     select r.dataset, r.input, count(distinct r.id)::float8 as tasks
+     from reading r
+     cross join lateral (
+       select from (${liveMoves}) m
+       where m.dataset = r.input and m.partition >= r.first and m.partition < r.past and m.at > r.started_at limit 1
+     ) m
+     where exists (select from moved)
      group by 1, 2 order by 1, 2`,
     [backfill],
   );
