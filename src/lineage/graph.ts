@@ -8,7 +8,7 @@ export interface Lineage {
   readonly dataset: string;
   /** Label of the partition that was asked for; null for all that are live. */
   readonly partition: string | null;
-  /** ISO 8601; null for now. */
+  /** The instant that it describes, ISO 8601; null where it is what is live at the moment of asking. */
   readonly asOf: string | null;
   readonly direction: LineageDirection;
   /** The content that was asked for; several nodes where several backfills computed it. */

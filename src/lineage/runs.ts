@@ -6,27 +6,13 @@
  * a run of its own.
  */
 import type { BackfillState } from "../states.ts";
+import type { DatasetProgress } from "../store/lineage-runs.ts";
 
 export type EventType = "START" | "RUNNING" | "COMPLETE" | "FAIL" | "ABORT";
 
 /** What is known of one dataset of a backfill, or of the whole (`dataset` is empty). Instants in ms since the epoch. */
-export interface RunStanding {
-  readonly backfill: string;
-  readonly dataset: string;
+export interface RunStanding extends Omit<DatasetProgress, "partitions" | "fingerprint" | "error"> {
   readonly state: BackfillState;
-  readonly total: number;
-  readonly done: number;
-  readonly unchanged: number;
-  /** Failed and quarantined. */
-  readonly failed: number;
-  readonly rows: number;
-  readonly held: boolean;
-  /** Why it is held, or why the backfill ended. */
-  readonly because: string | null;
-  /** When its first task was claimed; of the backfill, when it was started. */
-  readonly beganAt: number | null;
-  /** When its newest task ended. */
-  readonly endedAt: number | null;
   readonly now: number;
   readonly run: KnownRun | undefined;
 }

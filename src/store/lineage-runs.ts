@@ -12,12 +12,16 @@ export interface DatasetProgress {
   readonly total: number;
   readonly done: number;
   readonly unchanged: number;
+  /** Failed and quarantined. */
   readonly failed: number;
   readonly rows: number;
   readonly held: boolean;
+  /** Why it is held, or why the backfill ended. */
   readonly because: string | null;
   readonly error: string | null;
+  /** When its first task was claimed; of the backfill, when it was started. */
   readonly beganAt: number | null;
+  /** When its newest task ended. */
   readonly endedAt: number | null;
 }
 

@@ -79,6 +79,8 @@ export async function promote(context: Context, id: string, input: PromoteInput)
       unchanged: decisionOf(row).unchanged,
       options: attemptOptions(context),
       audit: async (tx, report) => {
+        // A long promotion may have outlasted the window that it began in.
+        requireWindow(context, input);
         const digest = await differenceDigest(tx, id, report.datasets.map(countsOf));
         await requireApproved(context, tx, row, { act: "promote", digest });
         // What is live now is for the next plan to build on.
