@@ -263,8 +263,10 @@ export function requireDataset(catalog: Catalog, name: string): Dataset {
   );
 }
 
+/** As Postgres keeps it, to the microsecond: what was promoted within the same millisecond is told apart. */
 function instantOf(text: string): string {
   const at = /^\d{4}-\d{2}-\d{2}(T|$)/.test(text) ? Date.parse(text) : Number.NaN;
-  if (!Number.isNaN(at)) return new Date(at).toISOString();
+  const microseconds = /\.\d{3}(\d{1,3})/.exec(text)?.[1] ?? "";
+  if (!Number.isNaN(at)) return new Date(at).toISOString().replace("Z", `${microseconds}Z`);
   throw new RederiveError("usage", `"${text.slice(0, 40)}" is no instant; write 2026-01-31 or 2026-01-31T12:00:00Z`);
 }

@@ -88,6 +88,13 @@ describe("lineage", () => {
       expect(await at(between)).toEqual([backfill.id]);
       expect(await at(after)).toEqual([first]);
       expect(await at()).toEqual([backfill.id]);
+      // To the microsecond: at the instant of the promotion it is there, just before it is not.
+      const [row] = await stage.database.query<{ promoted: string; before: string }>(
+        `select ${utc("at")} as promoted, ${utc("at - interval '1 microsecond'")} as before
+         from rederive.audit where backfill = $1::text and act = 'backfill.promote' order by at limit 1`,
+        [backfill.id],
+      );
+      expect([await at(row?.before), await at(row?.promoted)]).toEqual([[first], [backfill.id]]);
     }));
 
   it("says that content was found to be the same, and by whom", () =>
@@ -176,9 +183,9 @@ async function liveBackfill(rederive: Rederive, dataset: string): Promise<string
   return found.roots[0]?.replace(/.*@/, "") ?? "";
 }
 
+const utc = (expression: string) => `to_char((${expression}) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+
 async function clock(database: { query<Row>(text: string): Promise<Row[]> }): Promise<string> {
-  const [row] = await database.query<{ now: string }>(
-    `select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as now`,
-  );
+  const [row] = await database.query<{ now: string }>(`select ${utc("clock_timestamp()")} as now`);
   return row?.now ?? "";
 }
