@@ -3,7 +3,7 @@
  * same level do not import one another.
  */
 const levels = [
-  ["errors", "hash", "states", "tx", "report", "suggest"],
+  ["chunks", "errors", "hash", "states", "tx", "report", "suggest"],
   ["catalog"],
   ["plan", "config", "map-code"],
   ["store", "warehouse", "telemetry", "embedded"],

@@ -5,6 +5,11 @@
  * What live content was computed from is written down with it as digests (`live.reads`). A task is unchanged where its
  * own fingerprint is that of its live content, and each digest is that of what it would read now: the stamps of this
  * backfill where its upstreams are done, live content for the rest.
+ *
+ * A decision reads tasks that it does not lock, so acts that change many of them (retry, cancel) keep decisions away by an
+ * advisory lock, which deciders share. It is not the backfill's row, because a whole fleet decides all the time: shares of
+ * a row are given out past whoever waits to change it, so that a pause might wait for ever, while an advisory lock has a
+ * queue, in which later deciders stand behind the act. Whatever else locks the row does not mind a decision beside it.
  */
 import { fromMultirange, noRanges, type Ranges, union } from "../catalog/ranges.ts";
 import type { Tx } from "../tx.ts";
@@ -17,7 +22,7 @@ export interface CutoffArgs {
   readonly backfill: string;
   /** Tasks of this backfill; those that wait for something, or do not wait, are left as they are. */
   readonly tasks: readonly string[];
-  /** So many of those that become ready are put into the window; their jobs are the caller's to add. */
+  /** So many of those that become ready, at most, are put into the window; their jobs are the caller's to add. */
   readonly release: number;
 }
 
@@ -66,7 +71,7 @@ with open as materialized (
   select d.backfill, d.input, d.reads, ${comingDigest} as content
   from (select distinct backfill, input, reads from reading) d
 ), judged as (
-  select o.id, row_number() over (order by o.id) as nth,
+  select o.id,
     exists (select from own where own.id = o.id)
     and not exists (
       select from reading r join now n using (backfill, input, reads) where r.id = o.id and r.content <> n.content)
@@ -76,6 +81,8 @@ with open as materialized (
       where e.consumer = o.id and not exists (
         select from reading r where r.id = o.id and r.input = p.dataset and r.reads @> p.partition)) as unchanged
   from open o
+), ordered as (
+  select id, unchanged, row_number() over (partition by unchanged order by id) as nth from judged
 ), decided as (
   update rederive.task t
   set state = case when j.unchanged then 'unchanged' else 'ready' end,
@@ -83,7 +90,7 @@ with open as materialized (
     released_at = case when j.nth <= $2::int and not j.unchanged and t.epoch = 0
       and t.rank < ${gateRank("t.backfill")} then clock_timestamp() end,
     finished_at = case when j.unchanged then clock_timestamp() end
-  from judged j
+  from ordered j
   where t.id = j.id and ${isWaiting}
   returning t.id, t.backfill, t.dataset, t.state, t.released_at
 ), marked as (
@@ -96,14 +103,25 @@ from decided t
 join rederive.backfill b on b.id = t.backfill
 join rederive.backfill_dataset d on d.backfill = t.backfill and d.dataset = t.dataset`;
 
+/** The advisory lock of the decisions on one backfill. */
+const decisionsOn = "hashtextextended('rederive decisions on ' || $1::text, 0)";
+
+/**
+ * In the transaction of an act on many tasks of a backfill, before it reads them: waits for the decisions under way, and
+ * lets none begin before the transaction ends.
+ */
+export async function stopDecisions(tx: Tx, backfill: string): Promise<void> {
+  await tx.query(`select pg_advisory_xact_lock(${decisionsOn})`, [backfill]);
+}
+
 /**
  * Waiting → unchanged or ready, for those of these tasks that wait for nothing any more. Has a transaction of its own:
- * the backfill's row is locked first, in a statement before, so that a retry of an upstream comes wholly before or
- * wholly after. Nothing else would stop a decision on output that is being computed again. The commit need not reach
- * the disk; a crash that loses it is healed by the sweep.
+ * its lock is taken in a statement before, so that a retry of an upstream comes wholly before or wholly after. Nothing
+ * else would stop a decision on output that is being computed again. The commit need not reach the disk; a crash that
+ * loses it is healed by the sweep.
  */
 export async function decideTasks(tx: Tx, { backfill, tasks, release }: CutoffArgs): Promise<Decided> {
-  await tx.query("select from rederive.backfill where id = $1::text for share", [backfill]);
+  await tx.query(`select pg_advisory_xact_lock_shared(${decisionsOn})`, [backfill]);
   const rows = await tx.query<DecidedRow>(decideStatement, [tasks, release]);
   return {
     ready: rows.filter(({ released }) => released),

@@ -1,7 +1,9 @@
 /** Table `task` as a whole: making the tasks of a backfill, counting them, and the acts of people on them. */
 import { type Ranges, toMultirange } from "../catalog/ranges.ts";
+import { chunks } from "../chunks.ts";
 import { type TaskState, taskSourcesOf } from "../states.ts";
 import type { Tx } from "../tx.ts";
+import { stopDecisions } from "./cutoff.ts";
 
 export interface NewTask {
   readonly dataset: string;
@@ -102,6 +104,7 @@ export async function troubledTasks(tx: Tx, backfill: string, limit: number): Pr
 
 /** Cancels everything that is not settled. A late success of a running task then finds its row gone from `running`. */
 export async function cancelTasks(tx: Tx, backfill: string): Promise<number> {
+  await stopDecisions(tx, backfill);
   const rows = await tx.query(
     `update rederive.task set state = 'cancelled', finished_at = clock_timestamp()
      where backfill = $1::text and state = any($2::text[]) returning id`,
@@ -123,11 +126,12 @@ export interface RetrySelection {
 /**
  * Gives tasks another life: counters at zero, out of the window, so that the planner releases them anew. What is
  * downstream of a task that was done, and is itself done, has read the old output and goes again too; what was unchanged
- * because of it is decided anew. The caller has locked the backfill's row, so nothing is decided meanwhile; the tasks,
- * with those that may become ready, are locked here, so that no worker claims one. Returns how many, or "running" where a
- * task downstream is at work right now.
+ * because of it is decided anew. The caller has locked the backfill's row, so that acts come one after the other. Nothing is
+ * decided meanwhile; and the tasks, with those that may become ready, are locked, so that no worker claims one. Returns how
+ * many, or "running" where a task downstream is at work right now.
  */
 export async function retryTasks(tx: Tx, selection: RetrySelection): Promise<number | "running"> {
+  await stopDecisions(tx, selection.backfill);
   const again = await tx.query<{ id: string; state: TaskState }>(
     `with recursive again as (
        select id, state from rederive.task t
@@ -173,8 +177,4 @@ export async function retryTasks(tx: Tx, selection: RetrySelection): Promise<num
     [ids, [...taskSourcesOf("ready"), "ready"].filter((state) => state !== "waiting" && state !== "running")],
   );
   return again.filter((task) => task.state !== "waiting").length;
-}
-
-function* chunks<T>(items: readonly T[], rows: number): Generator<readonly T[]> {
-  for (let start = 0; start < items.length; start += rows) yield items.slice(start, start + rows);
 }

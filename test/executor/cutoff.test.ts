@@ -7,11 +7,11 @@ import { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
 import { cutOff } from "../../src/executor/cutoff.ts";
 import { releaseWindow } from "../../src/executor/release.ts";
-import { lockBackfill } from "../../src/store/backfills.ts";
+import { lockBackfill, moveBackfill } from "../../src/store/backfills.ts";
 import { decideTasks, unchangedUpstreams } from "../../src/store/cutoff.ts";
 import { readyConsumers } from "../../src/store/edges.ts";
 import { runningBackfills } from "../../src/store/release.ts";
-import { retryTasks } from "../../src/store/tasks.ts";
+import { cancelTasks, retryTasks } from "../../src/store/tasks.ts";
 import type { Database, Tx } from "../../src/tx.ts";
 import {
   type Backend,
@@ -98,9 +98,7 @@ async function oneDiamond(database: Database): Promise<Diamond> {
       );
       return Object.fromEntries(states.map(({ dataset, state }) => [dataset, state]));
     },
-    finish: async (...datasets) => {
-      for (const task of idsOf(datasets)) await finish(database, task);
-    },
+    finish: (...datasets) => finish(database, idsOf(datasets)),
     decide: async (...datasets) => {
       const tasks = idsOf(datasets);
       return (await database.transaction((tx) => decideTasks(tx, { backfill: id, tasks, release: 10 }))).moved;
@@ -108,15 +106,17 @@ async function oneDiamond(database: Database): Promise<Diamond> {
   };
 }
 
-async function finish(tx: Tx, task: string): Promise<void> {
-  await tx.query("update rederive.task set state = 'done', finished_at = now(), epoch = 1 where id = $1::int8", [task]);
-  await tx.query("update rederive.edge set done = true where producer = $1::int8", [task]);
+async function finish(tx: Tx, tasks: readonly string[]): Promise<void> {
+  await tx.query("update rederive.task set state = 'done', finished_at = now(), epoch = 1 where id = any($1::int8[])", [
+    tasks,
+  ]);
+  await tx.query("update rederive.edge set done = true where producer = any($1::int8[])", [tasks]);
   await tx.query(
     `insert into rederive.stamp (task, backfill, dataset, partition, epoch, fingerprint, definition, inputs, snapshot,
        rows_written, hash_algorithm, output_hash, checks, worker, started_at, finished_at)
      select id, backfill, dataset, partition, 1, 'print', 'd', '[]', '', 0, 'a', '0', '[]', 'w', now(), now()
-     from rederive.task where id = $1::int8`,
-    [task],
+     from rederive.task where id = any($1::int8[])`,
+    [tasks],
   );
 }
 
@@ -304,6 +304,23 @@ describe("a retry", () => {
     });
   });
 
+  it("comes before decisions that begin after it, however many are under way", async () => {
+    await oneOf(async (diamond, database, stage) => {
+      await diamond.finish("top");
+      let retried: Promise<number | "running"> | undefined;
+      let decided: Promise<number> | undefined;
+      await database.transaction(async (tx) => {
+        await decideTasks(tx, { backfill: diamond.id, tasks: [], release: 0 });
+        retried = database.transaction((other) => retry(other, diamond.id, "top"));
+        await untilWaiting(stage);
+        decided = diamond.decide("left", "right");
+        await Promise.race([decided, untilWaiting(stage, 2)]);
+      });
+      expect([await decided, await retried]).toEqual([0, 1]);
+      expect(await diamond.states()).toEqual({ top: "ready", left: "waiting", right: "waiting", bottom: "waiting" });
+    });
+  });
+
   it("is refused where a worker takes a task downstream in the same moment", async () => {
     await oneOf(async (diamond, database, stage) => {
       await diamond.finish("top");
@@ -320,15 +337,36 @@ describe("a retry", () => {
   });
 });
 
-/** Resolves when a session waits for a lock that another one of this database holds. */
-async function untilWaiting(stage: Stage): Promise<void> {
+describe("decisions under way", () => {
+  it("keep nobody from pausing, but a cancellation waits for them", async () => {
+    await oneOf(async (diamond, database, stage) => {
+      await diamond.finish("top");
+      let cancelled: Promise<number> | undefined;
+      await database.transaction(async (tx) => {
+        await decideTasks(tx, { backfill: diamond.id, tasks: [diamond.of["left"] as string], release: 0 });
+        await database.transaction(async (act) => {
+          await act.query("set local lock_timeout = '2s'");
+          await lockBackfill(act, diamond.id);
+          expect(await moveBackfill(act, { id: diamond.id, to: "paused", reason: null })).toBe(true);
+        });
+        cancelled = database.transaction((other) => cancelTasks(other, diamond.id));
+        await untilWaiting(stage);
+      });
+      expect(await cancelled).toBe(2);
+      expect(await diamond.states()).toMatchObject({ left: "unchanged", right: "cancelled", bottom: "cancelled" });
+    });
+  });
+});
+
+/** Resolves when so many sessions wait for a lock that another one of this database holds. */
+async function untilWaiting(stage: Stage, count = 1): Promise<void> {
   const { database } = stage.open();
   await eventually(
     () =>
       database.query(
         "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
       ),
-    (waiting) => waiting.length > 0,
-    { what: "somebody waits for a lock", everyMs: 5 },
+    (waiting) => waiting.length >= count,
+    { what: `${count} waiting for a lock`, everyMs: 5 },
   );
 }
