@@ -356,6 +356,28 @@ describe("decisions under way", () => {
       expect(await diamond.states()).toMatchObject({ left: "unchanged", right: "cancelled", bottom: "cancelled" });
     });
   });
+
+  it("are made for a bounded number of tasks at a time, which share what is released at once", async () => {
+    await withStage("postgres", async ({ database }) => {
+      const id = await seed(database, 1_200);
+      const tasksOf = async (...datasets: string[]) =>
+        (
+          await database.query<{ id: string }>(
+            "select id::text as id from rederive.task where dataset = any($1::text[]) order by id",
+            [datasets],
+          )
+        ).map((task) => task.id);
+      await finish(database, await tasksOf("top"));
+      const { ready, moved } = await cutOff(database, id, await tasksOf("left", "right"), { release: 700, graceMs: 0 });
+      expect([ready.length, new Set(ready.map((task) => task.id)).size, moved]).toEqual([700, 700, 3_000]);
+      const [largest] = await database.query<{ tasks: number }>(
+        `select count(*)::int as tasks from rederive.task where dataset in ('left', 'right')
+         group by xmin::text order by 1 desc limit 1`,
+      );
+      expect(largest?.tasks).toBe(1_000);
+      expect(await statesOf(database, id)).toEqual({ done: 1_200, ready: 1_200, unchanged: 1_800, waiting: 600 });
+    });
+  });
 });
 
 /** Resolves when so many sessions wait for a lock that another one of this database holds. */
