@@ -3,7 +3,8 @@ import { z } from "zod";
 import { type Checkpoint, publicKeyOf } from "../governance/checkpoint.ts";
 import type { TrailVerdict } from "../governance/trail.ts";
 import type { AuditLog } from "../usecases/audit.ts";
-import { bound, components, noFields, wholeNumber } from "./requests.ts";
+import { download } from "./download.ts";
+import { backfillPath, bound, components, noFields, wholeNumber } from "./requests.ts";
 import { count, instant } from "./responses.ts";
 import { type Route, route } from "./route.ts";
 
@@ -109,5 +110,22 @@ export const auditRoutes: readonly Route[] = [
     answer: verdict,
     run: ({ rederive, actor, body: { checkpoints = [], keys = [] } }) =>
       rederive.as(actor).audit.verify({ checkpoints, keys: keys.map(publicKeyOf) }),
+  }),
+  route({
+    operation: "exportEvidence",
+    method: "get",
+    at: "/backfills/:id/evidence",
+    useCase: "audit.export",
+    summary:
+      'What is recorded of a backfill, as an archive that "rederive audit check-bundle" verifies without a server',
+    path: backfillPath,
+    query: noFields,
+    body: noFields,
+    produces: "application/gzip",
+    answer: download,
+    run: ({ rederive, actor, path: { id } }) => ({
+      name: `evidence-${id}.tar.gz`,
+      write: (out) => rederive.as(actor).audit.exportBackfill({ backfill: id, out }),
+    }),
   }),
 ];

@@ -43,7 +43,11 @@ function pathsOf(routes: readonly Route[]): Json {
 }
 
 function operationOf(route: Route): Json {
-  const ok = { description: route.summary, content: { "application/json": { schema: referenceTo(route.answer) } } };
+  const content =
+    route.produces === undefined
+      ? { "application/json": { schema: referenceTo(route.answer) } }
+      : { [route.produces]: {} };
+  const ok = { description: route.summary, content };
   return {
     operationId: route.operation,
     summary: route.summary,

@@ -84,6 +84,8 @@ export interface AuditPort {
     limit?: number;
   }): Promise<AuditLog>;
   verify(trust?: Trust): Promise<TrailVerdict>;
+  /** Writes what is recorded of a backfill to a new archive. */
+  exportBackfill(input: { backfill: string; out: string }): Promise<unknown>;
 }
 
 export interface BackfillPort {

@@ -4,14 +4,14 @@ import { personOf } from "../governance/roles.ts";
 import { tooMany } from "./attempts.ts";
 import { currentActor } from "./auth.ts";
 
-/** Lets a person have so many of these requests at a time; the next is 429. Planning analyses statements inside Postgres. */
-export function fewAtATime(most: number): RequestHandler {
+/** Lets a person have so many of these requests at a time; the next is 429. `what` is made by them, in the plural. */
+export function fewAtATime(most: number, what: string): RequestHandler {
   const running = new Map<string, number>();
   return (_request, response, next) => {
     const person = personOf(currentActor(response));
     const now = running.get(person) ?? 0;
     if (now >= most)
-      tooMany(response, 1, `${person} has ${now} plans being made, and no more than ${most} are made at a time`);
+      tooMany(response, 1, `${person} has ${now} ${what} being made, and no more than ${most} are made at a time`);
     running.set(person, now + 1);
     response.once("close", () => {
       const left = (running.get(person) ?? 1) - 1;

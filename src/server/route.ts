@@ -29,6 +29,8 @@ interface RouteSettings<Path, Query, Body, Answer> {
   /** Of methods that may change something; the others have none. */
   readonly body: z.ZodType<Body>;
   readonly answer: z.ZodType<Answer>;
+  /** Media type of the file that is answered (download.ts). Default: the answer is JSON. */
+  readonly produces?: string;
   /** Default 200. */
   readonly status?: 200 | 201;
   readonly run: (call: Call<Path, Query, Body>) => Promise<Answer> | Answer;

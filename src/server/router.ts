@@ -10,6 +10,7 @@ import { RederiveError } from "../errors.ts";
 import type { UseCase } from "../governance/roles.ts";
 import { currentTraceId, withSpan } from "../telemetry/spans.ts";
 import { allowed, currentActor } from "./auth.ts";
+import { type Download, sendDownload } from "./download.ts";
 import { once } from "./once.ts";
 import type { RederivePort } from "./port.ts";
 import { HttpError } from "./problem.ts";
@@ -19,16 +20,19 @@ import { apiRoot, type Route } from "./route.ts";
 const largestBody = 256 * 1024;
 const parseBody = express.json({ limit: largestBody, type: "application/json" });
 
-/** Plans that one person may have made at a time. */
-const plansAtATime = 4;
+/** What costs much, and how much of it one person may have made at a time. */
+const quotas = [
+  { useCases: new Set<UseCase>(["backfill.plan", "plan.preview"]), most: 4, what: "plans" },
+  { useCases: new Set<UseCase>(["audit.export"]), most: 2, what: "exports" },
+] as const;
 
 export function routerOf(routes: readonly Route[], rederive: RederivePort): Router {
   const router = Router({ caseSensitive: true, strict: true });
-  const plansOfAPerson = fewAtATime(plansAtATime);
+  const limited = quotas.map(({ useCases, most, what }) => ({ useCases, limit: fewAtATime(most, what) }));
   for (const route of routes) {
     const steps: RequestHandler[] = [allowed(route.useCase)];
     if (route.method !== "get") steps.push(onlyJson, parseBody);
-    if (planning.has(route.useCase)) steps.push(plansOfAPerson);
+    for (const { useCases, limit } of limited) if (useCases.has(route.useCase)) steps.push(limit);
     router[route.method](route.at, ...steps, answerWith(route, rederive));
   }
   for (const at of new Set(routes.map((route) => route.at))) router.all(at, otherMethod(routes, at));
@@ -37,8 +41,6 @@ export function routerOf(routes: readonly Route[], rederive: RederivePort): Rout
   });
   return router;
 }
-
-const planning: ReadonlySet<UseCase> = new Set<UseCase>(["backfill.plan", "plan.preview"]);
 
 function answerWith(route: Route, rederive: RederivePort): RequestHandler {
   return async (request, response) => {
@@ -50,6 +52,13 @@ function answerWith(route: Route, rederive: RederivePort): RequestHandler {
       // A method without a body was not given one to parse.
       body: parsed(route.body, (request.body as unknown) ?? {}, "body"),
     };
+    const { produces } = route;
+    if (produces !== undefined) {
+      await traced(route, request, response, async () =>
+        sendDownload(response, produces, (await route.run(call)) as Download),
+      );
+      return;
+    }
     const answer = await once(rederive, request, call.actor, async () => {
       const result = await traced(route, request, response, () => route.run(call));
       const location = route.location ? `${request.baseUrl}${route.location(result)}` : null;

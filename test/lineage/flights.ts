@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
-import { createRederive, type Rederive } from "rederive";
+import { type Config, createRederive, type Rederive } from "rederive";
 import { runToEnd, tester, withTestDatabase } from "rederive/testing";
 import { inject } from "vitest";
 import { flightsCatalog } from "../../examples/flights/catalog.ts";
@@ -38,19 +38,28 @@ export interface FlightsStage {
     readonly datasets?: string[];
     readonly partitions?: string[];
   }): Promise<Backfill>;
+  /** Another instance over the same database, for as long as the stage stands. */
+  open(version: 1 | 2, more: Partial<Config>): Promise<Rederive>;
 }
 
 export async function withFlights(callback: (stage: FlightsStage) => Promise<void>, version: 1 | 2 = 2): Promise<void> {
   await withTestDatabase(inject("databaseUrl"), async (url) => {
     const database = openDatabase(url, { max: 3 });
+    const opened: Rederive[] = [];
+    const open: FlightsStage["open"] = async (of, more) => {
+      const rederive = await createRederive({
+        ...{ catalog: flightsCatalog({ version: of }), databaseUrl: url, environment: "test" },
+        lockFile: example("rederive.lock.json"),
+        ...more,
+      });
+      opened.push(rederive);
+      return rederive;
+    };
     try {
       await fill(url);
-      await using rederive = await createRederive({
-        ...{ catalog: flightsCatalog({ version }), databaseUrl: url, environment: "test" },
-        lockFile: example("rederive.lock.json"),
-      });
+      const rederive = await open(version, {});
       await callback({
-        ...{ url, database, rederive },
+        ...{ url, database, rederive, open },
         run: async ({ promote = true, ...wish } = {}) => {
           const backfill = await rederive.as(tester).plan({ ...wish, reason: "early flights hid the late ones" });
           const status = await runToEnd(rederive, backfill, { workers: 4 });
@@ -60,6 +69,7 @@ export async function withFlights(callback: (stage: FlightsStage) => Promise<voi
         },
       });
     } finally {
+      for (const rederive of opened.reverse()) await rederive.close();
       await database.close();
     }
   });

@@ -1,10 +1,13 @@
+import { readdirSync } from "node:fs";
 import { request as rawRequest } from "node:http";
+import { tmpdir } from "node:os";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { RederiveError } from "../../src/errors.ts";
 import { allows, leastRole, roles } from "../../src/governance/roles.ts";
 import { revokeToken } from "../../src/governance/tokens.ts";
 import { routes } from "../../src/server/routes.ts";
+import { eventually } from "../support/eventually.ts";
 import { requestOf } from "./requests.ts";
 import { aCanary, type Harness, startHarness } from "./support.ts";
 
@@ -22,7 +25,8 @@ describe.each(routes)("$method $at", (route) => {
   it("answers what its schema says", async () => {
     const response = await harness.request(requestOf(route).path, requestOf(route));
     expect(response.status).toBe(route.status ?? 200);
-    expect(response.headers.get("content-type")).toMatch(/^application\/json/);
+    expect(response.headers.get("content-type")).toContain(route.produces ?? "application/json");
+    if (route.produces !== undefined) return;
     const result: unknown = await response.json();
     expect(route.answer.safeParse(result).error).toBeUndefined();
   });
@@ -270,6 +274,28 @@ describe("other sites", () => {
     ).toBe(200);
     expect((await raw("POST", "/api/v1/backfills/bf_7k3m9x2q4d/start", { origin: `http://${host}` })).status).toBe(200);
     expect((await raw("POST", "/api/v1/backfills/bf_7k3m9x2q4d/start", {})).status).toBe(200);
+  });
+});
+
+describe("a file", () => {
+  const path = "/api/v1/backfills/bf_7k3m9x2q4d/evidence";
+  const foldersLeft = () => readdirSync(tmpdir()).filter((name) => name.startsWith("rederive-download-")).length;
+
+  it("is sent whole under its name, and is gone afterwards", async () => {
+    const before = foldersLeft();
+    const response = await harness.request(path);
+    expect(response.headers.get("content-disposition")).toBe("attachment; filename=evidence-bf_7k3m9x2q4d.tar.gz");
+    expect([response.headers.get("content-length"), await response.text()]).toEqual(["10", "an archive"]);
+    await eventually(foldersLeft, (left) => left <= before, { what: "the folder of the file is gone" });
+  });
+
+  it("that cannot be made is a problem document", async () => {
+    const before = foldersLeft();
+    harness.rederive.failure = new RederiveError("not_found", "there is no such backfill");
+    const response = await harness.request(path);
+    expect([response.status, await response.json()]).toMatchObject([404, { code: "not_found" }]);
+    expect(response.headers.get("content-disposition")).toBeNull();
+    await eventually(foldersLeft, (left) => left <= before, { what: "the folder of the file is gone" });
   });
 });
 

@@ -1,5 +1,6 @@
 /** A server on a free port over real tokens in a real database; the use cases answer from memory and are recorded. */
 import { randomBytes } from "node:crypto";
+import { writeFile } from "node:fs/promises";
 import type { Queue } from "bullmq";
 import { pgTable, text } from "drizzle-orm/pg-core";
 import { pino } from "pino";
@@ -189,6 +190,10 @@ export class FakeRederive implements RederivePort {
       audit: {
         log: (input) => answer("audit.log", anAuditLog(), input),
         verify: (trust) => answer("audit.verify", aVerdict(), trust),
+        exportBackfill: async ({ backfill, out }) => {
+          await writeFile(out, "an archive");
+          return answer("audit.exportBackfill", {}, backfill);
+        },
       },
       limits: () => answer("limits", [setting("revenue")]),
       setLimit: (name, limit, reason) => answer("setLimit", setting(name), name, limit, reason),
