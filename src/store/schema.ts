@@ -147,6 +147,8 @@ export const task = rederive.table(
       .where(
         sql`${table.releasedAt} is null and (${table.state} = 'ready' or (${table.state} = 'waiting' and not ${table.prunable}))`,
       ),
+    // Before a gate nothing is to be left that waits to be decided, and behind it there may be a million.
+    index("task_undecided").on(table.backfill, table.rank).where(sql`${table.state} = 'waiting' and ${table.prunable}`),
     index("task_window")
       .on(table.backfill, table.id)
       .where(sql`${table.releasedAt} is not null and ${table.state} in ('waiting','ready','running')`),

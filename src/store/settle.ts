@@ -23,13 +23,20 @@ function released(condition: string): string {
     and t.released_at is not null and t.state in ('waiting', 'ready', 'running') and ${condition}) > 0`;
 }
 
+/** The states of a task outside of the window, each in words for which there is an index by rank. */
+const outside = {
+  ready: "t.state = 'ready'",
+  waiting: "t.state = 'waiting' and not t.prunable",
+  undecided: "t.state = 'waiting' and t.prunable",
+} as const;
+
 /**
  * A task that is not, before the gate. Looked for by rank, and told so by the order, because there may be a million behind
- * the gate: reading those first took two seconds. The condition names one state, or the index by rank is not seen to fit.
+ * the gate, and reading those first takes a second: so each state is a look of its own at the index that is made for it.
  */
-function unreleased(condition: string): string {
+function unreleased(state: keyof typeof outside, condition = "true"): string {
   return `coalesce((select true from rederive.task t where t.backfill = $1::text
-    and t.released_at is null and t.state in ('waiting', 'ready') and t.rank < gate.rank and ${condition}
+    and t.released_at is null and ${outside[state]} and t.rank < gate.rank and ${condition}
     order by t.rank limit 1), false)`;
 }
 
@@ -39,7 +46,7 @@ const withGate = `with gate as materialized (
 /** Something is not settled before the gate, or at all where there is none. */
 const leftBeforeGate = `case when gate.rank is null
     then exists (select from rederive.task where backfill = $1::text and state in ${unsettled})
-    else ${released("true")} or ${unreleased("t.state = 'ready'")} or ${unreleased("t.state = 'waiting'")}
+    else ${released("true")} or ${unreleased("ready")} or ${unreleased("waiting")} or ${unreleased("undecided")}
       or exists (select from rederive.task where backfill = $1::text and state in ('stale', 'failed', 'quarantined'))
     end`;
 
@@ -53,7 +60,7 @@ export async function progressOf(tx: Tx, backfill: string, blocked: readonly str
        exists (select from rederive.task where backfill = $1::text and state = 'running')
          or case when gate.rank is null
            then exists (select from rederive.task t where t.backfill = $1::text and ${readyToStart})
-           else ${released(readyToStart)} or ${unreleased(readyToStart)} end as moving,
+           else ${released(readyToStart)} or ${unreleased("ready", mayStart)} end as moving,
        gate.rank is not null and not ${leftBeforeGate} as "atGate"
      from gate`,
     [backfill, blocked],
@@ -66,6 +73,7 @@ export async function progressOf(tx: Tx, backfill: string, blocked: readonly str
  * between `progressOf` and a look at the waiting tasks after it a worker may have made them ready, or ended the last one.
  */
 export async function isStuck(tx: Tx, backfill: string, blocked: readonly string[]): Promise<boolean> {
+  const free = `${mayStart} and ${waitsForNothing}`;
   const possible = `${mayStart} and (t.state = 'ready' or t.state = 'waiting' and ${waitsForNothing})`;
   const [row] = await tx.query<{ stuck: boolean }>(
     `${withGate}
@@ -73,7 +81,8 @@ export async function isStuck(tx: Tx, backfill: string, blocked: readonly string
        and not exists (select from rederive.task where backfill = $1::text and state = 'running')
        and not case when gate.rank is null
          then exists (select from rederive.task t where t.backfill = $1::text and ${possible})
-         else ${released(possible)} or ${unreleased(possible)} end as stuck
+         else ${released(possible)} or ${unreleased("ready", mayStart)} or ${unreleased("waiting", free)}
+           or ${unreleased("undecided", free)} end as stuck
      from gate`,
     [backfill, blocked],
   );

@@ -2,10 +2,12 @@ import { describe, expect, it } from "vitest";
 import { settle } from "../../src/executor/settle.ts";
 import { readyConsumers } from "../../src/store/edges.ts";
 import { takeLead } from "../../src/store/leaders.ts";
+import { insertPhases } from "../../src/store/phases.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
 import { runningBackfills } from "../../src/store/release.ts";
-import type { Database } from "../../src/tx.ts";
-import { diamonds, seedBackfill } from "../support/delivery.ts";
+import { isStuck, progressOf } from "../../src/store/settle.ts";
+import type { Database, Tx } from "../../src/tx.ts";
+import { diamonds, independent, seedBackfill } from "../support/delivery.ts";
 import { withDatabase } from "../support/postgres.ts";
 
 const leadership = { name: "planner", holder: "test" };
@@ -70,5 +72,49 @@ describe("the end of a backfill", () => {
       await database.query("update rederive.task set state = 'failed' where dataset in ('left', 'right')");
     });
     expect(seen).toEqual({ standing: "held", state: "held" });
+  });
+});
+
+/** Pages that the statement of `ask` reads, and what it answers. */
+async function pagesOf<Answer>(database: Database, ask: (tx: Tx) => Promise<Answer>): Promise<number> {
+  let pages = 0;
+  await ask({
+    query: async (text, params) => {
+      const [row] = await database.query<{ "QUERY PLAN": readonly [{ Plan: Record<string, number> }] }>(
+        `explain (analyze, buffers, format json) ${text}`,
+        params,
+      );
+      const plan = row?.["QUERY PLAN"][0].Plan ?? {};
+      pages += (plan["Shared Hit Blocks"] ?? 0) + (plan["Shared Read Blocks"] ?? 0);
+      return [];
+    },
+  });
+  return pages;
+}
+
+describe("a look at a gate", () => {
+  it.each(["prunable", "not prunable"])("reads next to nothing of what waits behind it and is %s", async (which) => {
+    await withDatabase(async (url) => {
+      const database = openDatabase(url, { max: 1 });
+      try {
+        const id = await seedBackfill(database, independent(1));
+        await database.query("update rederive.task set state = 'done'");
+        await database.query(
+          `insert into rederive.task (backfill, dataset, partition, rank, state, prunable)
+           select $1::text, 'plain', n, n, 'waiting', $2::bool from generate_series(1, 20000) n`,
+          [id, which === "prunable"],
+        );
+        await database.query("analyze rederive.task");
+        await insertPhases(database, id, [
+          { name: "pilot", gate: "automatic", firstRank: 0, tasks: 1 },
+          { name: "rest", gate: "automatic", firstRank: 1, tasks: 20_000 },
+        ]);
+        expect(await progressOf(database, id, [])).toEqual({ open: true, moving: false, atGate: true });
+        expect(await pagesOf(database, (tx) => progressOf(tx, id, []))).toBeLessThan(80);
+        expect(await pagesOf(database, (tx) => isStuck(tx, id, []))).toBeLessThan(80);
+      } finally {
+        await database.close();
+      }
+    });
   });
 });

@@ -1,0 +1,1 @@
+CREATE INDEX "task_undecided" ON "rederive"."task" USING btree ("backfill","rank") WHERE "rederive"."task"."state" = 'waiting' and "rederive"."task"."prunable";
