@@ -4,15 +4,13 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import type { Tx } from "../../src/tx.ts";
+import { builtCommand } from "../support/built.ts";
 import { eventually } from "../support/eventually.ts";
-
-const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
 export interface FleetOptions {
   readonly config: string;
-  /** Default: the command line from source, through tsx. */
+  /** Default: the command line of this repository. */
   readonly command?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -37,8 +35,12 @@ export class Fleet {
 
   /** `keep`: replaced when it dies, as a process manager does. */
   start(role: "worker" | "planner", options: { concurrency?: number; config?: string; keep?: boolean } = {}): Member {
-    const command = this.#options.command ?? [process.execPath, "--import", import.meta.resolve("tsx"), main];
-    const [program, ...words] = [...command, role, "--config", options.config ?? this.#options.config];
+    const [program, ...words] = [
+      ...(this.#options.command ?? builtCommand),
+      role,
+      "--config",
+      options.config ?? this.#options.config,
+    ];
     if (role === "worker") words.push("--concurrency", String(options.concurrency ?? 2));
     const child = spawn(program as string, words, {
       env: { ...process.env, LOG_LEVEL: "warn", ...this.#options.env },

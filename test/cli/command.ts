@@ -4,12 +4,11 @@ import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { openDatabase } from "../../src/store/postgres.ts";
 import { shopTables } from "../fixtures/shop/catalog.ts";
+import { builtCommand } from "../support/built.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { redisUrlIfAny } from "../support/require.ts";
 
 export const repository = fileURLToPath(new URL("../..", import.meta.url));
-const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
-const loader = fileURLToPath(import.meta.resolve("tsx"));
 export const shop = fileURLToPath(new URL("../fixtures/shop", import.meta.url));
 
 export type Variables = Readonly<Record<string, string | undefined>>;
@@ -38,7 +37,8 @@ export interface CommandOptions {
 
 /** Starts `rederive` with these arguments. Variables of the test run that would decide something are left out. */
 export function startCommand(args: readonly string[], { env = {}, cwd = shop }: CommandOptions = {}): Running {
-  const child = spawn(process.execPath, ["--import", loader, main, ...args], {
+  const [program, main] = builtCommand;
+  const child = spawn(program, [main, ...args], {
     cwd,
     env: { PATH: process.env["PATH"], HOME: process.env["HOME"], NODE_ENV: "development", ...env },
     stdio: ["ignore", "pipe", "pipe"],

@@ -1,6 +1,7 @@
 /**
- * Once per test run: one Postgres cluster (DATABASE_URL names another) with a migrated template database, and one
- * Redis (REDIS_URL, else a server binary on the PATH). Test files make their own databases and key prefixes in them.
+ * Once per test run: the compiled command line, one Postgres cluster (DATABASE_URL names another) with a migrated
+ * template database, and one Redis (REDIS_URL, else a server binary on the PATH). Test files make their own databases
+ * and key prefixes in them.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,6 +11,7 @@ import type { TestProject } from "vitest/node";
 import { startEmbeddedPostgres } from "../../src/embedded/postgres.ts";
 import { findRedisServer, startEmbeddedRedis } from "../../src/embedded/redis.ts";
 import { migrate } from "../../src/store/migrate.ts";
+import { buildIfStale } from "./built.ts";
 import { requirements } from "./requirements.ts";
 
 declare module "vitest" {
@@ -24,6 +26,7 @@ declare module "vitest" {
 const template = "rederive_template";
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  buildIfStale();
   const cluster = await startCluster();
   await makeTemplate(cluster.url);
   const redis = await startRedis();
