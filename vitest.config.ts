@@ -16,7 +16,7 @@ export default defineConfig({
     globalSetup: ["test/support/global.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // The machine for tests may have two cores; suites that start processes take them all.
-    maxWorkers: 2,
+    // For two cores: a third of the time a suite waits for its processes rather than for a core.
+    maxWorkers: 3,
   },
 });
