@@ -6,6 +6,7 @@
  * meanwhile keeps it. Its job is still active under the dead worker's lock and would come back after the lease; a
  * second job with an id of its own is delivered at once, and the first one ends at the claim as settled.
  */
+import { sqlState } from "../errors.ts";
 import { appendAudit } from "../store/audit.ts";
 import { terminateBackend } from "../store/claims.ts";
 import { type LostTask, lostTasks, returnLost } from "../store/release.ts";
@@ -20,6 +21,8 @@ export interface RecoveryOptions {
   readonly graceMs?: number;
   /** How long to wait for the end of a frozen worker's backend. Default 5,000. */
   readonly terminateMs?: number;
+  /** How long to wait for a task's row before it is left to the next look. Default 500. */
+  readonly lockTimeoutMs?: number;
   /** The monotonic clock. Default performance.now. */
   readonly now?: () => number;
 }
@@ -34,10 +37,15 @@ export class Recovery {
   readonly #options: Required<RecoveryOptions>;
   /** When an attempt was first seen without a backend, by task and epoch. */
   readonly #seen = new Map<string, number>();
+  /** Attempts whose backend could not be ended, which was reported. */
+  readonly #stuck = new Set<string>();
 
   constructor(delivery: Delivery, options: RecoveryOptions = {}) {
     this.#delivery = delivery;
-    this.#options = { maxLosses: 3, graceMs: 1_000, terminateMs: 5_000, now: () => performance.now(), ...options };
+    this.#options = {
+      ...{ maxLosses: 3, graceMs: 1_000, terminateMs: 5_000, lockTimeoutMs: 500 },
+      ...{ now: () => performance.now(), ...options },
+    };
   }
 
   async recover(): Promise<RecoveryCounts> {
@@ -55,6 +63,7 @@ export class Recovery {
     const now = this.#options.now();
     const keys = new Set(lost.map(attemptOf));
     for (const key of this.#seen.keys()) if (!keys.has(key)) this.#seen.delete(key);
+    for (const key of this.#stuck) if (!keys.has(key)) this.#stuck.delete(key);
     return lost.filter((task) => {
       const since = this.#seen.get(attemptOf(task)) ?? now;
       this.#seen.set(attemptOf(task), since);
@@ -64,16 +73,33 @@ export class Recovery {
 
   async #bringBack(task: LostTask): Promise<"ready" | "quarantined" | undefined> {
     const { database } = this.#delivery;
-    if (task.alive && !(await this.#endBackend(task))) return undefined;
-    const state = await database.transaction((tx) => this.#returnLost(tx, task));
-    if (state === "ready") await this.#deliverAgain(task);
-    return state;
+    if (task.alive && !(await this.#endBackend(task))) return this.#report(task);
+    try {
+      const state = await database.transaction((tx) => this.#returnLost(tx, task));
+      if (state === "ready") await this.#deliverAgain(task);
+      return state;
+    } catch (error) {
+      // Somebody is at the task's row; the others need not wait for that.
+      if (sqlState(error) === "55P03") return undefined;
+      throw error;
+    }
+  }
+
+  /** Once of each attempt: it is tried again at every look, and nobody else will say why the task does not go on. */
+  #report(task: LostTask): undefined {
+    const key = attemptOf(task);
+    if (this.#stuck.has(key)) return;
+    this.#stuck.add(key);
+    const message =
+      `task ${task.id} of ${task.backfill} is lost, and its session (process ${task.backendPid} of Postgres) cannot be ` +
+      "ended, so nobody can take the task over; see rederive doctor, or end the session";
+    this.#delivery.onError?.(message, undefined);
   }
 
   async #returnLost(tx: Tx, task: LostTask): Promise<"ready" | "quarantined" | undefined> {
     const { id, epoch, backfill, dataset } = task;
-    const { maxLosses } = this.#options;
-    const state = await returnLost(tx, { id, epoch, loss: !task.restarted, maxLosses });
+    const { maxLosses, lockTimeoutMs } = this.#options;
+    const state = await returnLost(tx, { id, epoch, loss: !task.restarted, maxLosses, lockTimeoutMs });
     if (state === "quarantined") {
       const reason = `its worker was lost ${maxLosses} times`;
       await appendAudit(tx, {

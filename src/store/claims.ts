@@ -4,6 +4,7 @@
  * Every write names the task's epoch, so an attempt that another one has replaced changes nothing. `finishTasks` is the
  * last statement of the work transaction; the others commit by themselves.
  */
+import { sqlState } from "../errors.ts";
 import type { Tx } from "../tx.ts";
 import type { StampedCheck } from "./checks.ts";
 
@@ -176,17 +177,28 @@ function claimParams(args: ClaimArgs): unknown[] {
   ];
 }
 
-/** Ends a backend if it is still the one that was seen, and waits for its end. False where it outlived the wait. */
+/**
+ * Ends a backend if it is still the one that was seen, and waits for its end. False where it outlived the wait, and where
+ * it is another login's that this one may not end. One that this login may not look into counts as alive and is let be:
+ * its process id may belong to somebody else by now. See `grantSessionRights` in roles.ts.
+ */
 export async function terminateBackend(
   tx: Tx,
   args: { readonly pid: number; readonly start: string; readonly waitMs?: number },
 ): Promise<boolean> {
-  const [row] = await tx.query<{ gone: boolean }>(
-    `select coalesce(bool_and(pg_terminate_backend(a.pid, $3::int8)), true) as gone
-     from pg_stat_activity a where a.pid = $1::int4 and a.backend_start = $2::text::timestamptz`,
-    [args.pid, args.start, args.waitMs ?? 5_000],
-  );
-  return row?.gone ?? true;
+  try {
+    const [row] = await tx.query<{ gone: boolean }>(
+      `select coalesce(bool_and(case when a.backend_start is null then false
+         else pg_terminate_backend(a.pid, $3::int8) end), true) as gone
+       from pg_stat_activity a
+       where a.pid = $1::int4 and (a.backend_start is null or a.backend_start = $2::text::timestamptz)`,
+      [args.pid, args.start, args.waitMs ?? 5_000],
+    );
+    return row?.gone ?? true;
+  } catch (error) {
+    if (sqlState(error) === "42501") return false;
+    throw error;
+  }
 }
 
 export interface FinishArgs {

@@ -1,5 +1,6 @@
 /** Questions about the server and about this role's rights on the control schemas. */
 import type { Database, Tx } from "../tx.ts";
+import { sessionRights } from "./roles.ts";
 
 export interface MissingRight {
   readonly object: string;
@@ -54,4 +55,32 @@ export async function controlRights(tx: Tx): Promise<MissingRight[]> {
     right: right.toLowerCase(),
     grant: `grant ${right.toLowerCase()} on schema ${schema} to current_user`,
   }));
+}
+
+/**
+ * Who may not end the sessions of lost workers that log in as somebody else: the group role of workers and planners, and
+ * where there are several, the logins of live workers and our own, unless that is one of the API.
+ */
+export async function powerlessLogins(tx: Tx): Promise<string[]> {
+  const rows = await tx.query<{ login: string }>(
+    `with role as (
+       select rolname from pg_catalog.pg_roles where rolname in ('rederive_api', 'rederive_worker')
+     ), login as (
+       select usename::name as name from pg_catalog.pg_stat_activity
+       where datname = current_database() and application_name like 'rederive worker %'
+       union
+       select current_user
+     )
+     select asked.name::text as login
+     from (
+       select rolname as name from role where rolname = 'rederive_worker'
+       union
+       select name from login where (select count(*) from login) > 1
+         and (name <> current_user or not exists (
+           select from role where rolname = 'rederive_api' and pg_has_role(current_user, rolname, 'usage')))
+     ) asked
+     where not (${sessionRights.map((right) => `pg_has_role(asked.name, '${right}', 'usage')`).join(" and ")})
+     order by 1`,
+  );
+  return rows.map(({ login }) => login);
 }

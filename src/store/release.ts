@@ -146,11 +146,22 @@ export async function lostTasks(tx: Tx): Promise<LostTask[]> {
   );
 }
 
-/** Running → ready after a loss, or → quarantined after too many. Undefined where the attempt is not the same any more. */
-export async function returnLost(
-  tx: Tx,
-  args: { readonly id: string; readonly epoch: number; readonly loss: boolean; readonly maxLosses: number },
-): Promise<"ready" | "quarantined" | undefined> {
+export interface Loss {
+  readonly id: string;
+  readonly epoch: number;
+  /** It counts against the task. */
+  readonly loss: boolean;
+  readonly maxLosses: number;
+  /** How long to wait for whoever holds the task's row. */
+  readonly lockTimeoutMs: number;
+}
+
+/**
+ * In a transaction of its own: running → ready after a loss, or → quarantined after too many. Undefined where the attempt
+ * is not the same any more. Throws 55P03 where somebody holds the row for too long.
+ */
+export async function returnLost(tx: Tx, args: Loss): Promise<"ready" | "quarantined" | undefined> {
+  await tx.query("select set_config('lock_timeout', $1::text, true)", [`${args.lockTimeoutMs}ms`]);
   const [row] = await tx.query<{ state: "ready" | "quarantined" }>(
     `update rederive.task t
      set state = case when t.losses + $3::int4 >= $4::int4 then 'quarantined' else 'ready' end,

@@ -4,10 +4,14 @@
  * reads the record. None of them can rewrite what was planned or what is on record. `rederive_data` owns the tables that a
  * backfill makes, so that one process can fill, analyse and drop what another made; nobody logs in as it.
  */
+import { sqlState } from "../errors.ts";
 import type { Tx } from "../tx.ts";
 
 export const groupRoles = ["rederive_api", "rederive_worker", "rederive_audit"] as const;
 const dataRole = "rederive_data";
+
+/** Predefined roles of Postgres. */
+export const sessionRights = ["pg_read_all_stats", "pg_signal_backend"] as const;
 
 /** Schemas of the tables that backfills make. */
 const dataSchemas = ["rederive_candidate", "rederive_restore", "rederive_baseline"];
@@ -71,6 +75,22 @@ export async function grantControlRights(tx: Tx): Promise<void> {
     await tx.query(`create schema if not exists ${schema}`);
     await tx.query(`grant usage, create on schema ${schema} to ${dataRole}`);
   }
+}
+
+/**
+ * Workers and planners end the sessions of lost attempts, also of processes that log in as somebody else: that takes the
+ * right to see when a session started, and the right to end it. False where only a superuser may grant those.
+ */
+export async function grantSessionRights(tx: Tx): Promise<boolean> {
+  await tx.query("savepoint rederive_sessions");
+  try {
+    await tx.query(`grant ${sessionRights.join(", ")} to rederive_worker`);
+  } catch (error) {
+    if (sqlState(error) !== "42501") throw error;
+    await tx.query("rollback to savepoint rederive_sessions");
+    return false;
+  }
+  return true;
 }
 
 async function progressColumns(tx: Tx): Promise<string[]> {

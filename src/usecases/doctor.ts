@@ -5,8 +5,9 @@
 import { messageOf } from "../errors.ts";
 import { checkRedis } from "../executor/queues.ts";
 import type { Finding } from "../report.ts";
-import { clockOffsetMs, controlRights, poolsTransactions, serverVersion } from "../store/health.ts";
+import { clockOffsetMs, controlRights, poolsTransactions, powerlessLogins, serverVersion } from "../store/health.ts";
 import { appliedMigrations, knownMigrations } from "../store/migrate.ts";
+import { sessionRights } from "../store/roles.ts";
 import { liveProcesses } from "../store/status.ts";
 import { partitionIndexWarning } from "../warehouse/extent.ts";
 import { missingRights } from "../warehouse/rights.ts";
@@ -29,6 +30,7 @@ const checks: readonly (readonly [name: string, check: Check])[] = [
   ["pooling", pooling],
   ["migrations", migrations],
   ["permissions", permissions],
+  ["sessions", sessions],
   ["clock", clock],
   ["redis", redis],
   ["fleet", fleet],
@@ -87,6 +89,20 @@ async function permissions({ database, catalog }: Context): Promise<Finding[]> {
     }),
   );
   return findings.length > 0 ? findings : [{ check: "permissions", level: "ok", message: "all rights are there" }];
+}
+
+/** Where workers and planners have one login, they need no right for this. */
+async function sessions({ database }: Context): Promise<Finding> {
+  const powerless = await powerlessLogins(database);
+  if (powerless.length === 0) return { check: "sessions", level: "ok", message: "those of lost workers can be ended" };
+  return {
+    check: "sessions",
+    level: "warn",
+    message:
+      `as a worker or planner, ${powerless.join(", ")} cannot see or end sessions of other logins: ` +
+      "a partition whose worker froze, and logs in as another, waits until its session ends by itself",
+    remedy: `run: rederive migrate --roles, or as a superuser: grant ${sessionRights.join(", ")} to ${powerless.join(", ")}`,
+  };
 }
 
 async function clock({ database }: Context): Promise<Finding> {

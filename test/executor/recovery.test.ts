@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import postgres from "postgres";
 import { afterEach, describe, expect, it } from "vitest";
 import { addJobs } from "../../src/executor/deliver.ts";
@@ -5,7 +6,9 @@ import { jobIdOf } from "../../src/executor/queues.ts";
 import { Recovery } from "../../src/executor/recovery.ts";
 import { releaseWindow } from "../../src/executor/release.ts";
 import { Sweeper } from "../../src/executor/sweeper.ts";
+import { openDatabase } from "../../src/store/postgres.ts";
 import { runningBackfills } from "../../src/store/release.ts";
+import { createRoles, grantControlRights, grantSessionRights } from "../../src/store/roles.ts";
 import { registerWorker } from "../../src/store/workers.ts";
 import { type Backend, independent, monthsOfDays, type Stage, seedBackfill, withStage } from "../support/delivery.ts";
 import { hasRedis } from "../support/redis.ts";
@@ -23,8 +26,8 @@ async function release(stage: Stage) {
 }
 
 /** Makes the backfill's first task look claimed by a worker whose work connection is `sql`. */
-async function claimBy(stage: Stage, worker: { leaseMs: number }) {
-  const sql = postgres(stage.databaseUrl, { max: 1, onnotice: () => {} });
+async function claimBy(stage: Stage, worker: { leaseMs: number }, databaseUrl = stage.databaseUrl) {
+  const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
   sessions.push(sql);
   const name = `w_${Math.random()}`;
   await registerWorker(stage.database, {
@@ -45,6 +48,33 @@ async function claimBy(stage: Stage, worker: { leaseMs: number }) {
     [name, backend?.["pid"], backend?.["start"]],
   );
   return { id: task?.id ?? "", sql };
+}
+
+/** Logins of their own that may read the control schema, and do no more until they are granted something. */
+async function withLogins(
+  stage: Stage,
+  work: (
+    logins: Readonly<Record<"worker" | "planner", { readonly name: string; readonly url: string }>>,
+  ) => Promise<void>,
+): Promise<void> {
+  await stage.database.transaction(async (tx) => {
+    await createRoles(tx);
+    await grantControlRights(tx);
+    await grantSessionRights(tx);
+  });
+  const loginOf = async (kind: string) => {
+    const name = `t_${kind}_${randomBytes(4).toString("hex")}`;
+    await stage.database.query(`create role ${name} login password 'x' in role rederive_audit`);
+    const url = new URL(stage.databaseUrl);
+    [url.username, url.password] = [name, "x"];
+    return { name, url: url.toString() };
+  };
+  const logins = { worker: await loginOf("worker"), planner: await loginOf("planner") };
+  try {
+    await work(logins);
+  } finally {
+    await stage.database.query(`drop role ${logins.worker.name}, ${logins.planner.name}`);
+  }
 }
 
 const taskOf = async (stage: Stage, id: string) =>
@@ -84,6 +114,48 @@ describe("recovery", () => {
       expect(await new Recovery(stage).recover()).toEqual({ recovered: 1, quarantined: 0 });
       expect(await frozen).toBe("ended");
       expect(await taskOf(stage, id)).toEqual({ state: "ready", losses: 1 });
+    });
+  });
+
+  it("takes no session for gone that another login hides, and says that it cannot end it", async () => {
+    await withStage("postgres", async (stage) => {
+      await seedBackfill(stage.database, independent(1));
+      await release(stage);
+      await withLogins(stage, async ({ worker, planner }) => {
+        const { id, sql } = await claimBy(stage, { leaseMs: 0 }, worker.url);
+        const database = openDatabase(planner.url, { max: 2 });
+        const told: string[] = [];
+        const recovery = new Recovery({ ...stage, database, onError: (message) => told.push(message) });
+        expect(await recovery.recover()).toEqual({ recovered: 0, quarantined: 0 });
+        // To see it is not to be allowed to end it.
+        await stage.database.query(`grant pg_read_all_stats to ${planner.name}`);
+        expect(await recovery.recover()).toEqual({ recovered: 0, quarantined: 0 });
+        expect(await taskOf(stage, id)).toEqual({ state: "running", losses: 0 });
+        const answer = sql`select pg_sleep(30)`.then(
+          () => "slept",
+          () => "ended",
+        );
+        expect(told).toEqual([expect.stringContaining("cannot be ended")]);
+        await stage.database.query(`grant rederive_worker to ${planner.name}`);
+        expect(await recovery.recover()).toEqual({ recovered: 1, quarantined: 0 });
+        expect(await answer).toBe("ended");
+        await database.close();
+      });
+    });
+  });
+
+  it("leaves a task whose row somebody holds to the next look", async () => {
+    await withStage("postgres", async (stage) => {
+      await seedBackfill(stage.database, independent(1));
+      await release(stage);
+      const { id, sql } = await claimBy(stage, { leaseMs: 60_000 });
+      await sql.end({ timeout: 1 });
+      const recovery = new Recovery(stage, { graceMs: 0, lockTimeoutMs: 20 });
+      await stage.database.transaction(async (tx) => {
+        await tx.query("select from rederive.task where id = $1::int8 for update", [id]);
+        expect(await recovery.recover()).toEqual({ recovered: 0, quarantined: 0 });
+      });
+      expect(await recovery.recover()).toEqual({ recovered: 1, quarantined: 0 });
     });
   });
 

@@ -3,9 +3,11 @@ import { randomBytes } from "node:crypto";
 import { type Config, createRederive } from "rederive";
 import { tester } from "rederive/testing";
 import { describe, expect, it } from "vitest";
+import { powerlessLogins } from "../../src/store/health.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
 import type { Database } from "../../src/tx.ts";
 import { setUpRoles } from "../../src/usecases/roles.ts";
+import { openSession } from "../../src/warehouse/session.ts";
 import { withRedis } from "../support/redis.ts";
 import { lacks } from "../support/require.ts";
 import { type Stage, shop, withShop } from "./shop.ts";
@@ -14,8 +16,8 @@ type Group = "api" | "worker" | "audit";
 
 /** Login users with one group role each; gives a URL a group. */
 async function withUsers(stage: Stage, work: (urls: Readonly<Record<Group, string>>) => Promise<void>): Promise<void> {
-  const roles = await setUpRoles(stage.url, shop());
-  expect(roles).toEqual(["rederive_api", "rederive_worker", "rederive_audit"]);
+  const setUp = await setUpRoles(stage.url, shop());
+  expect(setUp).toEqual({ roles: ["rederive_api", "rederive_worker", "rederive_audit"], missing: [] });
   const suffix = randomBytes(4).toString("hex");
   const users = (["api", "worker", "audit"] as const).map((group) => ({ group, user: `t_${group}_${suffix}` }));
   try {
@@ -114,6 +116,29 @@ describe("rederive migrate --roles", () => {
       });
     },
   );
+});
+
+it("lets doctor tell which logins cannot end the sessions of others", { timeout: 120_000 }, async () => {
+  await withShop(async (stage) => {
+    await withUsers(stage, async (urls) => {
+      const powerless = (group: Group) => {
+        let found: string[] = [];
+        return asUser(urls[group], async (database) => {
+          found = await powerlessLogins(database);
+        }).then(() => found);
+      };
+      const { username } = new URL(urls.audit);
+      expect(await powerless("audit")).toEqual([]);
+      // A worker that logs in as somebody without the group role.
+      const session = await openSession(urls.audit, { applicationName: "rederive worker 0 writer" });
+      expect([await powerless("worker"), await powerless("api"), await powerless("audit")]).toEqual([
+        [username],
+        [username],
+        [],
+      ]);
+      await session.end();
+    });
+  });
 });
 
 const beyondWorkers = [
