@@ -1,7 +1,6 @@
 /** The handle of the audit trail: one method a use case, for one actor. */
 import type { Manifest } from "./governance/bundle.ts";
 import type { Checkpoint } from "./governance/checkpoint.ts";
-import { authorize } from "./governance/roles.ts";
 import type { TrailVerdict, Trust } from "./governance/trail.ts";
 import {
   type AuditLog,
@@ -16,6 +15,7 @@ import {
 } from "./usecases/audit.ts";
 import type { Context } from "./usecases/context.ts";
 import { type EvidenceInput, exportEvidence } from "./usecases/evidence.ts";
+import { permitted } from "./usecases/permitted.ts";
 
 export class Audit {
   readonly #context: Context;
@@ -26,37 +26,33 @@ export class Audit {
 
   /** Entries, newest first, a page at a time. */
   async log(input: LogInput = {}): Promise<AuditLog> {
-    authorize(this.#context.actor, "audit.read");
-    return log(this.#context, input);
+    return permitted(this.#context, "audit.read", { backfill: input.backfill }, () => log(this.#context, input));
   }
 
   /** Computes every hash of the chain again. The verdict names the first entry that is not what was chained. */
   async verify(trust: Trust = {}): Promise<TrailVerdict> {
-    authorize(this.#context.actor, "audit.verify");
-    return verifyAudit(this.#context, trust);
+    return permitted(this.#context, "audit.verify", {}, () => verifyAudit(this.#context, trust));
   }
 
   /** Signs where the chain stands, with the key in REDERIVE_AUDIT_KEY or REDERIVE_AUDIT_KEY_FILE. */
   async checkpoint(): Promise<Checkpoint> {
-    authorize(this.#context.actor, "audit.checkpoint");
-    return checkpoint(this.#context);
+    return permitted(this.#context, "audit.checkpoint", {}, () => checkpoint(this.#context));
   }
 
   /** Writes the whole trail to a file that does not exist yet; it can be verified without a server. */
   async export(path: string): Promise<void> {
-    authorize(this.#context.actor, "audit.export");
-    return exportTrail(this.#context, path);
+    return permitted(this.#context, "audit.export", {}, () => exportTrail(this.#context, path));
   }
 
   /** Writes what is recorded of a backfill to a new directory or archive (.tar.gz), for somebody who has no access here. */
   async exportBackfill(input: EvidenceInput): Promise<Manifest> {
-    authorize(this.#context.actor, "audit.export");
-    return exportEvidence(this.#context, input);
+    return permitted(this.#context, "audit.export", { backfill: input.backfill }, () =>
+      exportEvidence(this.#context, input),
+    );
   }
 
   /** Archives old entries in a file and takes them out; the chain begins behind a signed checkpoint then. */
   async prune(input: PruneInput): Promise<PruneReport> {
-    authorize(this.#context.actor, "audit.prune");
-    return prune(this.#context, input);
+    return permitted(this.#context, "audit.prune", {}, () => prune(this.#context, input));
   }
 }

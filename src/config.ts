@@ -28,7 +28,17 @@ export interface GovernanceConfig {
   readonly approvalHours?: number | undefined;
   /** When promotions are possible. Default: always. A rollback is always possible. */
   readonly changeWindow?: ChangeWindow | undefined;
+  /**
+   * How long a promotion waits until the audit trail is chained as far as it was written by then, before it is refused; 0: it
+   * does not ask. Default: 10,000 in production, else 0.
+   */
+  readonly auditWaitMs?: number | undefined;
+  /** Of these roles, who speaks for some owner groups sees and touches the datasets of those alone. Default: viewer, operator. */
+  readonly limitedRoles?: readonly LimitedRole[] | undefined;
 }
+
+/** Admins are never limited: they make the tokens. */
+export type LimitedRole = "viewer" | "operator" | "approver";
 
 /** Reached where one of its limits is. */
 export interface ApprovalThreshold {
@@ -59,6 +69,8 @@ export interface GovernanceSettings {
   readonly signOff: boolean;
   readonly approvalHours: number;
   readonly changeWindow: ChangeWindow | undefined;
+  readonly auditWaitMs: number;
+  readonly limitedRoles: readonly LimitedRole[];
 }
 
 export interface ServerSettings {
@@ -66,7 +78,14 @@ export interface ServerSettings {
   readonly port: number;
   readonly publicUrl?: string | undefined;
   readonly proxies: number;
+  readonly tls?: TlsSettings | undefined;
   readonly oidc?: OidcSettings | undefined;
+}
+
+/** Files in PEM: the certificate, with those of its issuers behind it, and its private key without a passphrase. */
+export interface TlsSettings {
+  readonly certFile: string;
+  readonly keyFile: string;
 }
 
 export interface OidcSettings extends OidcConfig {
@@ -139,6 +158,8 @@ export interface ServerConfig {
   readonly publicUrl?: string | undefined;
   /** Proxies in front of the server whose X-Forwarded-For is believed. Default 0. */
   readonly proxies?: number | undefined;
+  /** Serve https with this certificate, read at the start. Default: http, for this machine or behind a proxy. */
+  readonly tls?: TlsSettings | undefined;
   /** Accept access tokens of an OpenID issuer besides our own. Default: none. */
   readonly oidc?: OidcConfig | undefined;
 }
@@ -239,6 +260,8 @@ const governance = z.strictObject({
     })
     .refine(({ from, to }) => from < to, "from must be before to")
     .optional(),
+  auditWaitMs: z.number().int().min(0).max(600_000).optional(),
+  limitedRoles: z.array(z.enum(["viewer", "operator", "approver"])).default(["viewer", "operator"]),
 });
 
 const webhook = z
@@ -292,6 +315,7 @@ const schema = z.strictObject({
       port: z.number().int().min(0).max(65_535).default(3_000),
       publicUrl: z.url({ protocol: /^https?$/, error: "must be an http:// or https:// URL" }).optional(),
       proxies: z.number().int().min(0).max(10).default(0),
+      tls: z.strictObject({ certFile: z.string().min(1), keyFile: z.string().min(1) }).optional(),
       oidc: oidc.optional(),
     })
     .default({ host: "127.0.0.1", port: 3_000, proxies: 0 }),
@@ -347,6 +371,7 @@ function governanceOf({
     startApprovals: given.startApprovals ?? (isProduction ? 1 : 0),
     promotionApprovals: given.promotionApprovals ?? (isProduction ? 1 : 0),
     signOff: given.signOff ?? isProduction,
+    auditWaitMs: given.auditWaitMs ?? (isProduction ? 10_000 : 0),
     changeWindow: given.changeWindow,
   };
 }

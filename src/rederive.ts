@@ -23,7 +23,7 @@ import { appendLine } from "./governance/files.ts";
 import { actorOfIdentity } from "./governance/identities.ts";
 import { Issuer, isAccessToken } from "./governance/issuer.ts";
 import { type KeyedRequests, keyedRequestsIn } from "./governance/keyed-requests.ts";
-import { type Actor, authorize } from "./governance/roles.ts";
+import type { Actor, UseCase } from "./governance/roles.ts";
 import { chainSome } from "./governance/sequencer.ts";
 import {
   authenticate,
@@ -33,12 +33,14 @@ import {
   type NewToken,
   revokeToken,
 } from "./governance/tokens.ts";
+import { catalogInSight, sightOf } from "./governance/visibility.ts";
 import type { ColumnsReport } from "./lineage/columns.ts";
 import type { Lineage } from "./lineage/graph.ts";
 import type { RowLineage } from "./lineage/rows.ts";
 import { openLineageSettings } from "./lineage/settings.ts";
 import type { Plan } from "./plan.ts";
 import type { Affected } from "./planner/affected.ts";
+import { type CatalogGraph, graphOf } from "./planner/catalog-graph.ts";
 import { lockedHashes, parseLock, requireLock } from "./planner/lock.ts";
 import type { Baseline, CheckReport, ExposureStatus, Finding, LimitSetting, LiveValidation, Status } from "./report.ts";
 import { safeguardsOf } from "./safeguards.ts";
@@ -74,6 +76,7 @@ import { type LineageInput, lineage } from "./usecases/lineage.ts";
 import { columns } from "./usecases/lineage-columns.ts";
 import { type RowInputWish, row } from "./usecases/lineage-rows.ts";
 import { messenger } from "./usecases/messenger.ts";
+import { type About, permitted } from "./usecases/permitted.ts";
 import { openBackfill, type PlanInput, plan, preview } from "./usecases/plan.ts";
 import { type PartReadiness, readiness } from "./usecases/readiness.ts";
 import { list } from "./usecases/status.ts";
@@ -191,6 +194,11 @@ export class Rederive implements AsyncDisposable {
     return known && actorOfIdentity(database, known);
   }
 
+  /** Throws unless the actor may do this; for a door that stands before the use case itself. */
+  async admit(actor: Actor, useCase: UseCase, about: Pick<About, "backfill"> = {}): Promise<void> {
+    await permitted(this.#contextOf(actor), useCase, about, async () => undefined);
+  }
+
   /** Answers kept for requests that are sent again. */
   get keyedRequests(): KeyedRequests {
     return keyedRequestsIn(this.#parts.database);
@@ -267,7 +275,8 @@ export class Rederive implements AsyncDisposable {
 
   #contextOf(actor: Actor): Context {
     const { settings, catalog, database, queues, lock } = this.#parts;
-    return { settings, catalog, database, queues, lock, actor, wake: () => this.#wake() };
+    const sight = sightOf(actor, settings.governance.limitedRoles, catalog);
+    return { settings, catalog, database, queues, lock, actor, sight, wake: () => this.#wake() };
   }
 
   #wake(): void {
@@ -290,64 +299,70 @@ export class Acting {
 
   /** Plans and stores; nothing runs before `start`. */
   async plan(input: PlanInput): Promise<Backfill> {
-    authorize(this.#context.actor, "backfill.plan");
-    const made = await plan(this.#context, input);
+    const about = { datasets: input.datasets, backfill: input.continues };
+    const made = await permitted(this.#context, "backfill.plan", about, () => plan(this.#context, input));
     return new Backfill(this.#context, made.id, made.plan);
   }
 
   /** Plans and stores nothing. */
   async preview(input: PlanInput): Promise<Plan> {
-    authorize(this.#context.actor, "plan.preview");
-    return preview(this.#context, input);
+    return permitted(this.#context, "plan.preview", { datasets: input.datasets, backfill: input.continues }, () =>
+      preview(this.#context, input),
+    );
   }
 
   /** What a change of a dataset would reach; plans nothing. */
   async impact(input: ImpactInput): Promise<Affected> {
-    authorize(this.#context.actor, "plan.preview");
-    return impact(this.#context, input);
+    return permitted(this.#context, "plan.preview", { datasets: [input.dataset] }, () => impact(this.#context, input));
   }
 
   /** What a dataset or a partition of it was computed from, and what was computed from it; now or as of an instant. */
   async lineage(input: LineageInput): Promise<Lineage> {
-    authorize(this.#context.actor, "lineage.read");
-    return lineage(this.#context, input);
+    return permitted(this.#context, "lineage.read", { datasets: [input.dataset] }, () => lineage(this.#context, input));
   }
 
   /** The input rows behind one row, exactly or as a stated superset. Throws `not_found` where there is no such row. */
   async lineageRow(input: RowInputWish): Promise<RowLineage> {
-    authorize(this.#context.actor, "lineage.rows");
-    return row(this.#context, input);
+    return permitted(this.#context, "lineage.rows", { datasets: [input.dataset] }, () => row(this.#context, input));
   }
 
   /** How the data behind an exposure is: whether what feeds on it should wait. Throws `not_found`. */
   async exposure(name: string): Promise<ExposureStatus> {
-    authorize(this.#context.actor, "exposure.read");
-    return exposure(this.#context, name);
+    return permitted(this.#context, "exposure.read", { exposure: name }, () => exposure(this.#context, name));
+  }
+
+  /** The definitions, as far as the actor sees them. */
+  get catalog(): Catalog {
+    const { catalog, sight } = this.#context;
+    return sight === undefined ? catalog : catalogInSight(sight, catalog);
+  }
+
+  /** The graph of datasets and exposures. */
+  async graph(): Promise<CatalogGraph> {
+    return permitted(this.#context, "catalog.read", {}, async () => graphOf(this.catalog));
   }
 
   /** What the datasets and exposures are, for people: meaning, owners, rules in words, freshness, last change and why. */
   async describedCatalog(): Promise<CatalogReport> {
-    authorize(this.#context.actor, "catalog.read");
-    return describedCatalog(this.#context);
+    return permitted(this.#context, "catalog.read", {}, () => describedCatalog(this.#context));
   }
 
   /** From which columns of its inputs, and through them of the sources, each column of a dataset comes. */
   async lineageColumns(dataset: string): Promise<ColumnsReport> {
-    authorize(this.#context.actor, "lineage.read");
-    return columns(this.#context, dataset);
+    return permitted(this.#context, "lineage.read", { datasets: [dataset] }, () => columns(this.#context, dataset));
   }
 
   /** A stored backfill. Throws `not_found`. */
   async backfill(id: string): Promise<Backfill> {
-    authorize(this.#context.actor, "backfill.read");
-    const found = await openBackfill(this.#context, id);
+    const found = await permitted(this.#context, "backfill.read", { backfill: id }, () =>
+      openBackfill(this.#context, id),
+    );
     return new Backfill(this.#context, found.id, found.plan);
   }
 
   /** How far the chain of the audit trail is behind; no secret. */
   async auditLag(): Promise<AuditLag> {
-    authorize(this.#context.actor, "backfill.read");
-    return auditLag(this.#context.database);
+    return permitted(this.#context, "backfill.read", {}, () => auditLag(this.#context.database));
   }
 
   /** Who decided what and why: the log, its verification, checkpoints and exports. */
@@ -357,93 +372,85 @@ export class Acting {
 
   /** Newest first; default 20. */
   async backfills(options: { limit?: number; state?: BackfillState } = {}): Promise<Status[]> {
-    authorize(this.#context.actor, "backfill.read");
-    return list(this.#context, options);
+    return permitted(this.#context, "backfill.read", {}, () => list(this.#context, options));
   }
 
   /** Asks the checks again, of what is live or of the candidates of a backfill, without computing anything. */
   async check(input: CheckInput = {}): Promise<CheckReport> {
-    authorize(this.#context.actor, "check.run");
-    return check(this.#context, input);
+    return permitted(this.#context, "check.run", input, () => check(this.#context, input));
   }
 
   /** What scheduled looks have found in live data. Asks nothing of the tables themselves. */
   async validation(): Promise<LiveValidation[]> {
-    authorize(this.#context.actor, "check.read");
-    return validation(this.#context);
+    return permitted(this.#context, "check.read", {}, () => validation(this.#context));
   }
 
   /** Keeps what a dataset or a query over datasets gives now, as the next version of a golden baseline. */
   async captureBaseline(input: CaptureInput): Promise<Baseline> {
-    authorize(this.#context.actor, "baseline.capture");
-    return captureBaseline(this.#context, input);
+    return permitted(this.#context, "baseline.capture", { datasets: [input.dataset], query: input.query }, () =>
+      captureBaseline(this.#context, input),
+    );
   }
 
   /** Every candidate is compared with this version from now on. In production not by the one who captured it. */
   async approveBaseline(input: BaselineChoice): Promise<Baseline> {
-    authorize(this.#context.actor, "baseline.decide");
-    return approve(this.#context, input);
+    return permitted(this.#context, "baseline.decide", { baseline: input.name }, () => approve(this.#context, input));
   }
 
   /** Nothing is compared with it any more. */
   async retireBaseline(input: BaselineChoice): Promise<Baseline> {
-    authorize(this.#context.actor, "baseline.decide");
-    return retire(this.#context, input);
+    return permitted(this.#context, "baseline.decide", { baseline: input.name }, () => retire(this.#context, input));
   }
 
   /** All versions, or those of one name; newest first. */
   async baselines(of: { readonly name?: string | undefined } = {}): Promise<Baseline[]> {
-    authorize(this.#context.actor, "baseline.read");
-    return baselines(this.#context, of);
+    return permitted(this.#context, "baseline.read", { baseline: of.name }, () => baselines(this.#context, of));
   }
 
   async limits(): Promise<LimitSetting[]> {
-    authorize(this.#context.actor, "limit.read");
-    return limits(this.#context);
+    return permitted(this.#context, "limit.read", {}, () => limits(this.#context));
   }
 
   /** Changes a limit for the whole fleet while it runs. */
   async setLimit(name: string, limit: LimitInput, reason: string): Promise<LimitSetting> {
-    authorize(this.#context.actor, "limit.set");
-    return setLimit(this.#context, name, limit, reason);
+    return permitted(this.#context, "limit.set", { datasets: [name] }, () =>
+      setLimit(this.#context, name, limit, reason),
+    );
   }
 
   /** Makes an API token; it is shown this once. */
   async createToken(wish: NewToken): Promise<IssuedToken> {
     const { actor, database } = this.#context;
-    authorize(actor, "token.create");
-    return database.transaction(async (tx) => {
-      const issued = await createToken(tx, actor.name, wish);
-      const details = { id: issued.id, name: issued.name, role: issued.role };
-      await appendAudit(tx, { actor: actor.name, act: "token.create", details });
-      return issued;
-    });
+    return permitted(this.#context, "token.create", {}, () =>
+      database.transaction(async (tx) => {
+        const issued = await createToken(tx, actor.name, wish);
+        const details = { id: issued.id, name: issued.name, role: issued.role };
+        await appendAudit(tx, { actor: actor.name, act: "token.create", details });
+        return issued;
+      }),
+    );
   }
 
   async tokens(): Promise<TokenRow[]> {
-    authorize(this.#context.actor, "token.read");
-    return listTokens(this.#context.database);
+    return permitted(this.#context, "token.read", {}, () => listTokens(this.#context.database));
   }
 
   /** The token is refused from the next request on. Throws `not_found`. */
   async revokeToken(id: string): Promise<TokenRow> {
     const { actor, database } = this.#context;
-    authorize(actor, "token.revoke");
-    return database.transaction(async (tx) => {
-      const revoked = await revokeToken(tx, id);
-      await appendAudit(tx, {
-        actor: actor.name,
-        act: "token.revoke",
-        details: { id: revoked.id, name: revoked.name },
-      });
-      return revoked;
-    });
+    return permitted(this.#context, "token.revoke", {}, () =>
+      database.transaction(async (tx) => {
+        const revoked = await revokeToken(tx, id);
+        const details = { id: revoked.id, name: revoked.name };
+        await appendAudit(tx, { actor: actor.name, act: "token.revoke", details });
+        return revoked;
+      }),
+    );
   }
 
   /** What is wrong with the set-up, and how to mend it. */
   async doctor(): Promise<Finding[]> {
-    authorize(this.#context.actor, "doctor.run");
-    return doctor(this.#context);
+    return permitted(this.#context, "doctor.run", {}, () => doctor(this.#context));
   }
 }
 

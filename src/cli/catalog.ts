@@ -25,9 +25,9 @@ export function addCatalog(program: Command): void {
     .requiredOption("--out <dir>", "folder for index.html and catalog.json; made where it is missing")
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions & { out: string }>();
-      await withRederive(options, async ({ acting, rederive, output }) => {
+      await withRederive(options, async ({ acting, output }) => {
         const report = await acting.describedCatalog();
-        const page = catalogPage(report, graphSvg(rederive.catalog), new Date().toISOString());
+        const page = catalogPage(report, graphSvg(acting.catalog), new Date().toISOString());
         const path = join(options.out, "index.html");
         await mkdir(options.out, { recursive: true });
         await writeFile(path, page);

@@ -11,7 +11,7 @@ export function addExplain(program: Command): void {
     .addOption(new Option("--format <format>", "markdown is made for pull requests").choices(["text", "markdown"]))
     .action(async (id: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions & FormatOptions>();
-      await withRederive(options, async ({ acting, rederive, output }) => {
+      await withRederive(options, async ({ acting, output }) => {
         const backfill = await acting.backfill(id);
         output.data({
           backfill: id,
@@ -19,7 +19,7 @@ export function addExplain(program: Command): void {
           ...backfill.plan.decision,
           forecast: backfill.plan.forecast,
         });
-        for (const line of planLines(rederive.catalog, backfill.plan, id, options)) output.text(line);
+        for (const line of planLines(acting.catalog, backfill.plan, id, options)) output.text(line);
       });
     });
 }

@@ -7,7 +7,7 @@
  */
 import type { Request, RequestHandler, Response } from "express";
 import { RederiveError } from "../errors.ts";
-import { type Actor, authorize, type UseCase } from "../governance/roles.ts";
+import type { Actor, UseCase } from "../governance/roles.ts";
 import { type FailedAttempts, tooMany } from "./attempts.ts";
 import { isLocal } from "./guard.ts";
 import type { RederivePort } from "./port.ts";
@@ -42,14 +42,22 @@ export function authenticated(rederive: RederivePort, options: AuthOptions): Req
       throw new RederiveError("unauthenticated", "send a valid API token as Authorization: Bearer rdv_…");
     }
     response.locals["actor"] = actor;
+    const admission: Admission = (useCase, about) => rederive.admit(actor, useCase, about);
+    response.locals["admission"] = admission;
     next();
   };
 }
 
-/** Answers 403 unless the actor's role allows the use case. */
+/** Answers 403 unless the actor may do this to the backfill that the path names, and puts a refused act on record. */
 export function allowed(useCase: UseCase): RequestHandler {
-  return (_request, response, next) => {
-    authorize(currentActor(response), useCase);
+  return async (request, response, next) => {
+    const { id } = request.params;
+    try {
+      await admissionOf(response)(useCase, { backfill: typeof id === "string" ? id : undefined });
+    } catch (error) {
+      next(error);
+      return;
+    }
     next();
   };
 }
@@ -57,6 +65,12 @@ export function allowed(useCase: UseCase): RequestHandler {
 /** The actor that `authenticated` found. */
 export function currentActor(response: Response): Actor {
   return response.locals["actor"] as Actor;
+}
+
+type Admission = (useCase: UseCase, about: { readonly backfill: string | undefined }) => Promise<void>;
+
+function admissionOf(response: Response): Admission {
+  return response.locals["admission"] as Admission;
 }
 
 async function actorOf(rederive: RederivePort, request: Request, options: AuthOptions): Promise<Actor | undefined> {

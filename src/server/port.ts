@@ -7,13 +7,14 @@ import type { Catalog } from "../catalog/catalog.ts";
 import type { Ranges } from "../catalog/ranges.ts";
 import type { Environment, ServerSettings } from "../config.ts";
 import type { KeyedRequests } from "../governance/keyed-requests.ts";
-import type { Actor } from "../governance/roles.ts";
+import type { Actor, UseCase } from "../governance/roles.ts";
 import type { TrailVerdict, Trust } from "../governance/trail.ts";
 import type { ColumnsReport } from "../lineage/columns.ts";
 import type { Lineage } from "../lineage/graph.ts";
 import type { RowLineage } from "../lineage/rows.ts";
 import type { Plan } from "../plan.ts";
 import type { Affected } from "../planner/affected.ts";
+import type { CatalogGraph } from "../planner/catalog-graph.ts";
 import type {
   Approvals,
   Baseline,
@@ -41,6 +42,8 @@ export interface RederivePort {
   as(actor: Actor): ActingPort;
   /** The actor of an API token; undefined where it is unknown, expired or revoked. */
   authenticate(token: string): Promise<Actor | undefined>;
+  /** Throws unless the actor may do this, to this backfill where there is one. */
+  admit(actor: Actor, useCase: UseCase, about?: { readonly backfill?: string | undefined }): Promise<void>;
   /** What was answered to requests that came with a key of their own. */
   readonly keyedRequests: KeyedRequests;
   /** Probes what a request needs. Never rejects for a part that is away: it says so. */
@@ -60,6 +63,7 @@ export interface ActingPort {
   backfill(id: string): Promise<BackfillPort>;
   backfills(options?: { limit?: number; state?: BackfillState }): Promise<readonly Status[]>;
   check(input?: CheckWish): Promise<CheckReport>;
+  graph(): Promise<CatalogGraph>;
   validation(): Promise<readonly LiveValidation[]>;
   impact(input: ImpactWish): Promise<Affected>;
   lineage(input: LineageWish): Promise<Lineage>;

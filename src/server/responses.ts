@@ -5,6 +5,7 @@
 import { z } from "zod";
 import type { Range } from "../catalog/ranges.ts";
 import type { DatasetChange, Forecast, Plan, PlanRequest, Step } from "../plan.ts";
+import type { CatalogGraph } from "../planner/catalog-graph.ts";
 import type {
   CheckOutcome,
   DatasetDiff,
@@ -22,7 +23,6 @@ import type {
   Trouble,
 } from "../report.ts";
 import { type BackfillState, backfillTransitions, type TaskState, taskTransitions } from "../states.ts";
-import type { CatalogGraph } from "./graph.ts";
 import type { Problem } from "./problem.ts";
 import { components } from "./requests.ts";
 

@@ -4,7 +4,6 @@
  */
 import { approvalRoutes } from "./approval-routes.ts";
 import { auditRoutes } from "./audit-routes.ts";
-import { graphOf } from "./graph.ts";
 import { lineageRoutes } from "./lineage-routes.ts";
 import { openApiOf } from "./openapi.ts";
 import { proofRoutes } from "./proof-routes.ts";
@@ -203,7 +202,7 @@ export const routes: readonly Route[] = [
     useCase: "catalog.read",
     summary: "The graph of datasets and exposures",
     answer: answer.catalogGraph,
-    run: ({ rederive }) => graphOf(rederive.catalog),
+    run: ({ rederive, actor }) => rederive.as(actor).graph(),
   }),
   route({
     ...nothing,

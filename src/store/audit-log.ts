@@ -2,6 +2,7 @@
 import type { Tx } from "../tx.ts";
 import type { AuditRecord } from "./audit.ts";
 import { recordColumns } from "./audit-chain.ts";
+import { touches } from "./backfills.ts";
 
 export interface AuditFilter {
   readonly backfill?: string | undefined;
@@ -10,6 +11,8 @@ export interface AuditFilter {
   readonly since?: string | undefined;
   /** Entries before this one. */
   readonly before?: string | undefined;
+  /** Entries of one of these datasets, or of a backfill that recomputes one. Default: all. */
+  readonly touching?: readonly string[] | undefined;
   readonly limit: number;
 }
 
@@ -24,6 +27,8 @@ export async function auditLog(tx: Tx, filter: AuditFilter): Promise<LoggedRecor
      from rederive.audit a left join rederive.audit_chain c on c.entry = a.id
      where ($1::text is null or a.backfill = $1::text) and ($2::text is null or a.actor = $2::text)
        and ($3::text is null or a.at >= $3::text::timestamptz) and a.id < $4::int8
+       and ($6::text[] is null or a.dataset = any($6::text[]) or (a.dataset is null and exists (
+         select from rederive.backfill b where b.id = a.backfill and ${touches("b.decision", "$6::text[]")})))
      order by a.id desc limit $5::int`,
     [
       filter.backfill ?? null,
@@ -31,6 +36,7 @@ export async function auditLog(tx: Tx, filter: AuditFilter): Promise<LoggedRecor
       filter.since ?? null,
       filter.before ?? "9223372036854775807",
       filter.limit,
+      filter.touching === undefined ? null : [...filter.touching],
     ],
   );
 }

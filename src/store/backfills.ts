@@ -86,16 +86,23 @@ export async function readBackfill(tx: Tx, id: string): Promise<BackfillRow | un
   return row;
 }
 
-/** Newest first. */
+/** Whether a plan recomputes one of these datasets, or nothing at all; started or not. */
+export function touches(decision: string, datasets: string): string {
+  return `(select coalesce(bool_or(step ->> 'dataset' = any(${datasets})), true)
+    from jsonb_array_elements(${decision}::jsonb -> 'steps') step where step ->> 'action' = 'recompute')`;
+}
+
+/** Newest first; with `touching` those that recompute one of these datasets. */
 export async function listBackfills(
   tx: Tx,
-  options: { limit: number; state?: BackfillState | undefined },
+  options: { limit: number; state?: BackfillState | undefined; touching?: readonly string[] | undefined },
 ): Promise<BackfillRow[]> {
   return tx.query<BackfillRow>(
-    `select ${backfillColumns} from rederive.backfill
-     where $1::text is null or state = $1::text
+    `select ${backfillColumns} from rederive.backfill b
+     where ($1::text is null or state = $1::text)
+       and ($3::text[] is null or ${touches("b.decision", "$3::text[]")})
      order by created_at desc, id limit $2::int`,
-    [options.state ?? null, options.limit],
+    [options.state ?? null, options.limit, options.touching === undefined ? null : [...options.touching]],
   );
 }
 

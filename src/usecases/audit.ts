@@ -55,7 +55,7 @@ export interface PruneReport {
 const largestPage = 1_000;
 
 /** Throws `not_found` for a backfill that does not exist, `usage` for a bad instant, id or limit. */
-export async function log({ database }: Context, input: LogInput): Promise<AuditLog> {
+export async function log({ database, sight }: Context, input: LogInput): Promise<AuditLog> {
   const limit = input.limit ?? 100;
   if (!Number.isInteger(limit) || limit < 1 || limit > largestPage) {
     throw new RederiveError("usage", `limit is 1 to ${largestPage}; got ${limit}`);
@@ -65,7 +65,10 @@ export async function log({ database }: Context, input: LogInput): Promise<Audit
   }
   if (input.backfill !== undefined) await requireBackfill(database, input.backfill);
   const since = input.since === undefined ? undefined : instantOf(input.since);
-  const rows = await auditLog(database, { ...input, since, limit: limit + 1 });
+  const rows = await auditLog(database, {
+    ...{ ...input, since, limit: limit + 1 },
+    touching: sight && [...sight.datasets],
+  });
   const entries = rows.slice(0, limit).map(told);
   return { entries, next: rows.length > limit ? (entries.at(-1)?.id ?? null) : null };
 }

@@ -20,6 +20,7 @@ import { type Context, requireBackfill, requireLocked, wrongState } from "./cont
 import { liveLook, livePartitions, liveRules } from "./live-look.ts";
 import { type Look, type Looked, type LookOptions, lookAt } from "./look.ts";
 import { type PartitionChoice, rangesOfChoice } from "./partitions.ts";
+import { correctUnwatched } from "./unwatched.ts";
 import { across } from "./verify.ts";
 
 export interface CheckInput {
@@ -101,7 +102,9 @@ async function settle(context: Context, id: string, checked: readonly Looked[]):
 async function checkLive(context: Context, input: CheckInput): Promise<CheckReport> {
   const { database, catalog } = context;
   const live = await livePartitions(database);
-  const names = namesOf(input) ?? catalog.order.filter((name) => live.has(name) && isDerived(context, name));
+  const isTheirs = (name: string) => context.sight?.datasets.has(name) ?? true;
+  const names =
+    namesOf(input) ?? catalog.order.filter((name) => live.has(name) && isDerived(context, name) && isTheirs(name));
   const checked: Looked[] = [];
   for (const name of names) {
     const derived = requireDerived(context, name);
@@ -110,6 +113,7 @@ async function checkLive(context: Context, input: CheckInput): Promise<CheckRepo
     checked.push(await lookAt(database, look, lookOptions(context, input)));
     if (input.partitions === undefined) await noteValidated(context, derived);
   }
+  await correctUnwatched(context, names);
   await appendAudit(database, {
     actor: context.actor.name,
     act: "dataset.check",

@@ -5,6 +5,7 @@ import type { Settings } from "../config.ts";
 import { RederiveError } from "../errors.ts";
 import type { Queues } from "../executor/queues.ts";
 import type { Actor } from "../governance/roles.ts";
+import type { Sight } from "../governance/visibility.ts";
 import { type BackfillRow, lockBackfill, readBackfill } from "../store/backfills.ts";
 import type { Database, Tx } from "../tx.ts";
 
@@ -16,6 +17,8 @@ export interface Context {
   /** Hashes of the `map` functions; undefined where the catalog has none. */
   readonly lock: LockFile | undefined;
   readonly actor: Actor;
+  /** What the actor sees; undefined: everything. Who acts goes through permitted.ts, which asks. */
+  readonly sight?: Sight | undefined;
   /** Tells a planner loop in this process that there is something to do. */
   readonly wake: () => void;
 }
@@ -31,12 +34,12 @@ export function requireDatabase({ databaseUrl }: Pick<Settings, "databaseUrl">):
 
 /** The backfill, or `not_found` with what to do. */
 export async function requireBackfill(tx: Tx, id: string): Promise<BackfillRow> {
-  return (await readBackfill(tx, id)) ?? notFound(id);
+  return (await readBackfill(tx, id)) ?? raise(unknownBackfill(id));
 }
 
 /** The same, with its row locked until the transaction ends. */
 export async function requireLocked(tx: Tx, id: string): Promise<BackfillRow> {
-  return (await lockBackfill(tx, id)) ?? notFound(id);
+  return (await lockBackfill(tx, id)) ?? raise(unknownBackfill(id));
 }
 
 /**
@@ -61,12 +64,15 @@ export function wrongState(row: BackfillRow, act: string, possible: string): Red
   );
 }
 
-function notFound(id: string): never {
-  throw new RederiveError(
+/** Said as well of one that the actor does not see. */
+export function unknownBackfill(id: string): RederiveError {
+  return new RederiveError(
     "not_found",
     `there is no backfill ${JSON.stringify(id.slice(0, 80))}; "rederive status" lists them`,
-    {
-      details: { backfill: id.slice(0, 80) },
-    },
+    { details: { backfill: id.slice(0, 80) } },
   );
+}
+
+function raise(error: RederiveError): never {
+  throw error;
 }

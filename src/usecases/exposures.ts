@@ -5,6 +5,7 @@ import type { WebhookSettings } from "../config.ts";
 import { RederiveError } from "../errors.ts";
 import type { Term } from "../executor/settle.ts";
 import type { ExposureStatus } from "../report.ts";
+import { readDatasets } from "../store/backfills.ts";
 import {
   changedExposures,
   type ExposureChange,
@@ -20,7 +21,8 @@ import type { Database } from "../tx.ts";
 import type { Context } from "./context.ts";
 
 /** Throws `not_found` for a name that the catalog does not have. */
-export async function exposure({ catalog, database }: Context, name: string): Promise<ExposureStatus> {
+export async function exposure(context: Context, name: string): Promise<ExposureStatus> {
+  const { catalog, database } = context;
   const found = catalog.exposures.find((each) => each.name === name);
   if (found === undefined) {
     const hint = didYouMean(
@@ -42,9 +44,18 @@ export async function exposure({ catalog, database }: Context, name: string): Pr
   if (status === undefined) throw new RederiveError("internal", `the exposure ${name} was not written down`);
   return {
     ...status,
+    backfills: await backfillsInSight(context, status.backfills),
     ...(description === undefined ? {} : { description }),
     ...(owner === undefined ? {} : { owner }),
   };
+}
+
+/** Those that recompute something of the actor's. */
+async function backfillsInSight({ database, sight }: Context, ids: readonly string[]): Promise<readonly string[]> {
+  if (sight === undefined) return ids;
+  // Those that are under way have their datasets written down; a plan alone touches no exposure.
+  const touched = await Promise.all(ids.map((id) => readDatasets(database, id)));
+  return ids.filter((_id, index) => touched[index]?.some(({ dataset }) => sight.datasets.has(dataset)));
 }
 
 /** What the exposures of a catalog read and depend on. */

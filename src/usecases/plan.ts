@@ -47,6 +47,7 @@ import { requirementFor } from "./approved.ts";
 import type { Shapes } from "./compatibility.ts";
 import { type Context, requireBackfill } from "./context.ts";
 import { type PartitionChoice, rangesOfChoice } from "./partitions.ts";
+import { requireAllInSight } from "./permitted.ts";
 import { preflightOf, requireCompatible } from "./preflight.ts";
 import { type SampleInput, samplePlan } from "./sample.ts";
 
@@ -259,6 +260,10 @@ async function makePlan(context: Context, request: PlanRequest, requestReason: s
       return { draft, digests, shapes, fingerprints };
     },
     { isolation: "repeatable read" },
+  );
+  requireAllInSight(
+    context,
+    recomputeSteps(draft.decision).map(({ dataset }) => dataset),
   );
   const looked = await withPreflight(context, draft, shapes);
   return { plan: completePlan(looked, digests), draft: looked, fingerprints };

@@ -22,7 +22,8 @@ export async function status(context: Context, id: string): Promise<Status> {
 
 /** Newest first; default 20. */
 export async function list(context: Context, options: { limit?: number; state?: BackfillState }): Promise<Status[]> {
-  const rows = await listBackfills(context.database, { limit: options.limit ?? 20, state: options.state });
+  const touching = context.sight && [...context.sight.datasets];
+  const rows = await listBackfills(context.database, { limit: options.limit ?? 20, state: options.state, touching });
   return Promise.all(rows.map((row) => statusOf(context.database, context.catalog, row)));
 }
 

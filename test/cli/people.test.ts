@@ -86,10 +86,14 @@ it("lets each do what they may, and nobody more", { timeout: 300_000 }, async ()
     );
     expect(trail.map(({ actor, act }) => `${actor} ${act}`)).toEqual([
       "ada backfill.plan",
+      ...["ada denied", "ada laptop denied", "vera denied"],
       "edsger approval.approve",
+      "oscar denied",
       "grace approval.approve",
       "oscar backfill.start",
+      "oscar denied",
       "grace approval.approve",
+      "vera denied",
       "oscar backfill.promote",
       "oscar backfill.rollback",
     ]);

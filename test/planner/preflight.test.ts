@@ -14,7 +14,7 @@ import { planMarkdown } from "../../src/planner/markdown.ts";
 import { bySeverity, lookedTexts, refuseStopped } from "../../src/planner/preflight.ts";
 import { stepsReport } from "../../src/planner/report.ts";
 import type { PreflightFinding } from "../../src/report.ts";
-import { graphOf } from "../../src/server/graph.ts";
+import { graphOf } from "../../src/planner/catalog-graph.ts";
 import { anInput, day0, planBackfill } from "./support.ts";
 
 const orders = pgTable("orders", { day: date("day").notNull(), total: integer("total"), cents: integer("cents") });

@@ -10,12 +10,13 @@ import { derived, exposure, source } from "../../src/catalog/dataset.ts";
 import { whole } from "../../src/catalog/scheme.ts";
 import { RederiveError } from "../../src/errors.ts";
 import { type KeyedRequests, keyedRequestsIn } from "../../src/governance/keyed-requests.ts";
-import { type Actor, type Role, roles } from "../../src/governance/roles.ts";
+import { type Actor, authorize, type Role, roles, type UseCase } from "../../src/governance/roles.ts";
 import { authenticate, createToken } from "../../src/governance/tokens.ts";
 import type { TrailVerdict } from "../../src/governance/trail.ts";
 import type { Lineage } from "../../src/lineage/graph.ts";
 import { makePlan, type Plan } from "../../src/plan.ts";
 import type { Affected } from "../../src/planner/affected.ts";
+import { graphOf } from "../../src/planner/catalog-graph.ts";
 import type {
   Approvals,
   Baseline,
@@ -130,6 +131,10 @@ export class FakeRederive implements RederivePort {
     return await authenticate(this.#database, token);
   }
 
+  async admit(actor: Actor, useCase: UseCase): Promise<void> {
+    authorize(actor, useCase);
+  }
+
   get keyedRequests(): KeyedRequests {
     return keyedRequestsIn(this.#database);
   }
@@ -157,6 +162,7 @@ export class FakeRederive implements RederivePort {
       },
       backfills: (options) => answer("backfills", [aStatus()], options),
       check: (input) => answer("check", aCheckReport(null), input),
+      graph: () => answer("graph", graphOf(this.catalog)),
       validation: () => answer("validation", [aValidation()]),
       impact: (input) => answer("impact", anImpact(), input),
       lineage: (input) => answer("lineage", aLineage(), input),

@@ -1,11 +1,11 @@
-/** The catalog as plain data: what depends on what, for people and programs. Pure. */
+/** The catalog as plain data, with all that is said of each dataset, as the HTTP API gives it. Pure. */
 import { getTableConfig, type PgTable } from "drizzle-orm/pg-core";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Derived, Exposure, ExposureColumn, Source } from "../catalog/dataset.ts";
 import type { Deprecation } from "../catalog/deprecation.ts";
 import { describeMapping } from "../catalog/mapping.ts";
 import type { PartitionScheme } from "../catalog/scheme.ts";
-import { conditionsOf, type DeprecatedColumn } from "../planner/graph.ts";
+import { conditionsOf, type DeprecatedColumn } from "./graph.ts";
 
 export interface GraphDataset {
   readonly name: string;
