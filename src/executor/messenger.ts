@@ -3,13 +3,15 @@
  * turns, so that a slow receiver delays nothing but messages.
  *
  * A message is deleted after it has arrived, so it comes at least once and in order for each target. One that does not
- * arrive is tried again ever later, at most every ten minutes, and given up after a week.
+ * arrive is tried again ever later, at most every ten minutes, and given up after a week. One that its receiver refuses
+ * for good is put aside at once, and the next one is sent.
  */
 import { messageOf } from "../errors.ts";
 import {
   type Channel,
   dropOldMessages,
   dueMessages,
+  failMessage,
   type Message,
   postponeMessage,
   removeMessage,
@@ -21,8 +23,8 @@ export interface Correspondence {
   readonly channel: Channel;
   /** Writes down what is to be told; under the leader's term, so that no two planners tell the same. */
   readonly tell: (term: Term) => Promise<number>;
-  /** Rejects where it has not arrived. */
-  readonly send: (message: Message) => Promise<void>;
+  /** Resolves to why the receiver will never take it; to undefined where it has arrived. Rejects where it has not, yet. */
+  readonly send: (message: Message) => Promise<string | undefined>;
 }
 
 export interface MessengerOptions {
@@ -84,8 +86,9 @@ export class Messenger {
     let delivered = 0;
     for (const message of await dueMessages(database, channel, batch)) {
       if (stuck.has(message.target)) continue;
+      let refused: string | undefined;
       try {
-        await send(message);
+        refused = await send(message);
       } catch (error) {
         stuck.add(message.target);
         const delayMs = Math.min(longestPauseMs, firstPauseMs * 2 ** message.attempts);
@@ -94,8 +97,13 @@ export class Messenger {
         if (message.attempts === 0) onError?.(`a ${channel} message has not arrived; it will be tried again`, error);
         continue;
       }
-      await removeMessage(database, message.id);
-      delivered += 1;
+      if (refused === undefined) {
+        await removeMessage(database, message.id);
+        delivered += 1;
+      } else {
+        await failMessage(database, message.id, refused);
+        onError?.(`a ${channel} message was refused and is given up: ${refused}`, undefined);
+      }
     }
     return delivered;
   }

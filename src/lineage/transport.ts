@@ -1,15 +1,18 @@
 /** Sends OpenLineage events: by HTTP, into a file or to stdout, one JSON object each. */
 import { appendFile, writeFile } from "node:fs/promises";
-import { RederiveError } from "../errors.ts";
+import { refusedBecause } from "./answer.ts";
 import type { TransportSettings } from "./settings.ts";
 
-/** Rejects where an event has not arrived. */
-export type SendEvent = (body: string) => Promise<void>;
+/** Resolves to why an event will never be taken; to undefined where it has arrived. Rejects where it has not, yet. */
+export type SendEvent = (body: string) => Promise<string | undefined>;
 
 export function eventSender(settings: TransportSettings): SendEvent {
   switch (settings.type) {
     case "console":
-      return async (body) => void process.stdout.write(`${body}\n`);
+      return async (body) => {
+        process.stdout.write(`${body}\n`);
+        return undefined;
+      };
     case "file":
       return fileSender(settings.path, settings.append);
     case "http":
@@ -19,18 +22,23 @@ export function eventSender(settings: TransportSettings): SendEvent {
 
 /** Without `append` each event has a file of its own, named by the time, as with the project's own clients. */
 function fileSender(path: string, append: boolean): SendEvent {
-  if (append) return (body) => appendFile(path, `${body}\n`);
+  if (append) return (body) => written(appendFile(path, `${body}\n`));
   let count = 0;
   return (body) => {
     count += 1;
-    return writeFile(`${path}-${new Date().toISOString().replaceAll(/[^0-9]/g, "")}-${count}.json`, `${body}\n`);
+    const name = `${path}-${new Date().toISOString().replaceAll(/[^0-9]/g, "")}-${count}.json`;
+    return written(writeFile(name, `${body}\n`));
   };
+}
+
+async function written(writing: Promise<void>): Promise<undefined> {
+  await writing;
 }
 
 type Http = Extract<TransportSettings, { type: "http" }>;
 
 /** A redirect is not followed: the key is for the address that was configured. */
-async function post({ url, apiKey, timeoutMs }: Http, body: string): Promise<void> {
+async function post({ url, apiKey, timeoutMs }: Http, body: string): Promise<string | undefined> {
   const response = await fetch(url, {
     method: "POST",
     body,
@@ -41,9 +49,9 @@ async function post({ url, apiKey, timeoutMs }: Http, body: string): Promise<voi
     },
     signal: AbortSignal.timeout(timeoutMs),
   });
-  await response.body?.cancel();
-  if (response.ok) return;
-  throw new RederiveError("unavailable", `the OpenLineage endpoint answered ${response.status}`, {
-    details: { status: response.status },
-  });
+  try {
+    return await refusedBecause("the OpenLineage endpoint", response);
+  } finally {
+    await response.body?.cancel().catch(() => {});
+  }
 }

@@ -3,11 +3,11 @@
  * came from here, unchanged, and not long ago. Redirects are not followed, and inner addresses not called.
  */
 import { createHmac } from "node:crypto";
-import { request as httpRequest } from "node:http";
+import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { isIP } from "node:net";
-import { RederiveError } from "../errors.ts";
 import { guardedLookup, mayCall, refusal } from "./addresses.ts";
+import { refusedBecause } from "./answer.ts";
 
 export interface WebhookCall {
   readonly url: string;
@@ -27,18 +27,21 @@ export function signatureOf(secret: string, seconds: number, body: string): stri
   return `t=${seconds},v1=${createHmac("sha256", secret).update(`${seconds}.${body}`).digest("hex")}`;
 }
 
-/** Rejects unless the receiver answered with a 2xx. */
-export async function callWebhook(call: WebhookCall): Promise<void> {
+/** Resolves to why the receiver will never take it; to undefined after a 2xx. Rejects where it may take it later. */
+export async function callWebhook(call: WebhookCall): Promise<string | undefined> {
   const url = new URL(call.url);
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   // Names are judged when they are resolved; an address is not resolved any more.
   if (isIP(host) !== 0 && !mayCall(host, call.allowLoopback)) throw refusal(host);
-  const status = await post(call, url);
-  if (status >= 200 && status < 300) return;
-  throw new RederiveError("unavailable", `the webhook ${url.origin} answered ${status}; only a 2xx counts`);
+  const response = await post(call, url);
+  try {
+    return await refusedBecause(`the webhook ${url.origin}`, { status: response.statusCode ?? 0, body: response });
+  } finally {
+    response.destroy();
+  }
 }
 
-function post({ secret, allowLoopback, id, body, now }: WebhookCall, url: URL): Promise<number> {
+function post({ secret, allowLoopback, id, body, now }: WebhookCall, url: URL): Promise<IncomingMessage> {
   const send = url.protocol === "https:" ? httpsRequest : httpRequest;
   const options = {
     method: "POST",
@@ -55,9 +58,8 @@ function post({ secret, allowLoopback, id, body, now }: WebhookCall, url: URL): 
   };
   return new Promise((resolve, reject) => {
     const request = send(url, options, (response) => {
-      response.resume();
       response.on("error", () => {});
-      resolve(response.statusCode ?? 0);
+      resolve(response);
     });
     request.on("error", reject);
     request.end(body);

@@ -590,6 +590,8 @@ export const message = rederive.table(
     nextAt: at("next_at").notNull().default(sql`clock_timestamp()`),
     createdAt: at("created_at").notNull().default(sql`clock_timestamp()`),
     error: text("error"),
+    /** When its receiver refused it for good: it is kept for people to see, and not sent any more. */
+    failedAt: at("failed_at"),
   },
   (table) => [
     check("message_channel", sql`${table.channel} in ('openlineage','webhook')`),

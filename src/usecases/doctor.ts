@@ -6,6 +6,7 @@ import { messageOf } from "../errors.ts";
 import { checkRedis } from "../executor/queues.ts";
 import type { Finding } from "../report.ts";
 import { clockOffsetMs, controlRights, poolsTransactions, powerlessLogins, serverVersion } from "../store/health.ts";
+import { undeliveredMessages } from "../store/messages.ts";
 import { appliedMigrations, knownMigrations } from "../store/migrate.ts";
 import { sessionRights } from "../store/roles.ts";
 import { liveProcesses } from "../store/status.ts";
@@ -34,6 +35,7 @@ const checks: readonly (readonly [name: string, check: Check])[] = [
   ["clock", clock],
   ["redis", redis],
   ["fleet", fleet],
+  ["deliveries", deliveries],
   ["tables", tables],
 ];
 
@@ -163,6 +165,22 @@ async function fleet({ database }: Context): Promise<Finding> {
     message: "no worker is alive",
     remedy: "start one: rederive worker (and rederive planner), or use rederive run --workers 4",
   };
+}
+
+/** A target is told without its path, which is a secret with some receivers. */
+async function deliveries({ database }: Context): Promise<Finding[]> {
+  const undelivered = await undeliveredMessages(database);
+  if (undelivered.length === 0) return [{ check: "deliveries", level: "ok", message: "every message arrives" }];
+  return undelivered.map(({ channel, target, waiting, refused, error }) => {
+    const receiver = target === "" ? channel : `${channel} ${new URL(target).origin}`;
+    const again = `update rederive.message set failed_at = null where channel = '${channel}'`;
+    return {
+      check: "deliveries",
+      level: "warn",
+      message: `${receiver}: ${refused} refused for good, ${waiting} tried again; the last: ${error}`,
+      remedy: refused === 0 ? "see to the receiver" : `see to the receiver; to send what it refused again: ${again}`,
+    };
+  });
 }
 
 async function tables({ database, catalog }: Context): Promise<Finding[]> {

@@ -55,9 +55,9 @@ function webhooks({ database, catalog, settings }: MessengerParts): Corresponden
     send: async ({ id, target, body }) => {
       const webhook = targets.find(({ url }) => url === target);
       // Who was taken out of the configuration is not called any more.
-      if (webhook === undefined || webhookSecret === undefined) return;
+      if (webhook === undefined || webhookSecret === undefined) return undefined;
       const { url, allowLoopback } = webhook;
-      await callWebhook({ url, secret: webhookSecret, allowLoopback, id, body, now: Date.now() });
+      return callWebhook({ url, secret: webhookSecret, allowLoopback, id, body, now: Date.now() });
     },
   };
 }

@@ -1,0 +1,1 @@
+ALTER TABLE "rederive"."message" ADD COLUMN "failed_at" timestamp with time zone;
