@@ -4,7 +4,8 @@
  * `createApp` gives an Express application to mount in another one, at any path; it answers its own paths alone.
  * `startServer` listens. Open are `/healthz` and `/readyz`; everything else asks for a token.
  */
-import { createServer, type Server } from "node:http";
+import { createServer as createHttpServer, type Server } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import express, { type Express, type RequestHandler } from "express";
 import type { Logger } from "pino";
@@ -29,6 +30,7 @@ import { problemHandler } from "./problem.ts";
 import { apiRoot } from "./route.ts";
 import { routerOf } from "./router.ts";
 import { routes } from "./routes.ts";
+import { readCertificate } from "./tls.ts";
 
 export type { RederivePort } from "./port.ts";
 
@@ -92,10 +94,9 @@ export async function startServer(rederive: RederivePort, options: ServerOptions
   app.use(createApp(rederive, { ...options, log }), prepareRequest, securityHeaders, nowhere, problemHandler(log));
   const host = options.host ?? rederive.settings.server.host;
   requireSafeAddress(rederive.settings, host);
-  // Slow senders are cut off; how long a use case takes is not limited.
-  const server = createServer({ requestTimeout: 30_000, headersTimeout: 15_000 }, app);
+  const server = serverFor(rederive.settings, app);
   await listen(server, options.port ?? rederive.settings.server.port, host);
-  const url = urlOf(server.address() as AddressInfo);
+  const url = urlOf(rederive.settings, server.address() as AddressInfo);
   log.info({ url }, "listening");
   let closing: Promise<void> | undefined;
   return {
@@ -107,13 +108,22 @@ export async function startServer(rederive: RederivePort, options: ServerOptions
   };
 }
 
-/** Tokens do not travel in clear text: in production a proxy ends TLS in front of whatever is not on this machine alone. */
-function requireSafeAddress({ environment, server: { publicUrl } }: RederivePort["settings"], host: string): void {
-  if (environment !== "production" || isLoopbackName(host) || publicUrl?.startsWith("https:")) return;
+function serverFor({ server: { tls } }: RederivePort["settings"], app: Express): Server {
+  // Slow senders are cut off; how long a use case takes is not limited.
+  const limits = { requestTimeout: 30_000, headersTimeout: 15_000 };
+  return tls === undefined
+    ? createHttpServer(limits, app)
+    : createHttpsServer({ ...limits, ...readCertificate(tls) }, app);
+}
+
+/** Tokens do not travel in clear text: in production the server or a proxy ends TLS for whatever is not on this machine alone. */
+function requireSafeAddress({ environment, server: { publicUrl, tls } }: RederivePort["settings"], host: string): void {
+  if (environment !== "production" || isLoopbackName(host)) return;
+  if (tls !== undefined || publicUrl?.startsWith("https:")) return;
   throw new RederiveError(
     "configuration",
-    `in production the server does not listen on ${host} without TLS; listen on 127.0.0.1, or set server.publicUrl to the ` +
-      "https address of the proxy in front of it",
+    `in production the server does not listen on ${host} without TLS; listen on 127.0.0.1, set server.tls to a ` +
+      "certificate, or server.publicUrl to the https address of the proxy in front of it",
   );
 }
 
@@ -140,8 +150,8 @@ async function drain(server: Server, drainMs: number): Promise<void> {
   clearTimeout(deadline);
 }
 
-function urlOf({ address, family, port }: AddressInfo): string {
-  return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+function urlOf({ server: { tls } }: RederivePort["settings"], { address, family, port }: AddressInfo): string {
+  return `${tls === undefined ? "http" : "https"}://${family === "IPv6" ? `[${address}]` : address}:${port}`;
 }
 
 const nowhere: RequestHandler = () => {

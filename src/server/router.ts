@@ -10,6 +10,7 @@ import { RederiveError } from "../errors.ts";
 import type { UseCase } from "../governance/roles.ts";
 import { currentTraceId, withSpan } from "../telemetry/spans.ts";
 import { allowed, currentActor } from "./auth.ts";
+import { notTooDeep } from "./depth.ts";
 import { type Download, sendDownload } from "./download.ts";
 import { once } from "./once.ts";
 import type { RederivePort } from "./port.ts";
@@ -31,7 +32,7 @@ export function routerOf(routes: readonly Route[], rederive: RederivePort): Rout
   const limited = quotas.map(({ useCases, most, what }) => ({ useCases, limit: fewAtATime(most, what) }));
   for (const route of routes) {
     const steps: RequestHandler[] = [allowed(route.useCase)];
-    if (route.method !== "get") steps.push(onlyJson, parseBody);
+    if (route.method !== "get") steps.push(onlyJson, parseBody, notTooDeep);
     for (const { useCases, limit } of limited) if (useCases.has(route.useCase)) steps.push(limit);
     router[route.method](route.at, ...steps, answerWith(route, rederive));
   }

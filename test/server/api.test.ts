@@ -95,7 +95,14 @@ describe.each(routes.filter((route) => route.method !== "get"))("the body of $me
 
   it("refuses arrays and very deep values", async () => {
     expect(await send("[]")).toMatchObject({ status: 400, code: "usage" });
-    expect(await send(`{"reason":${"[".repeat(50_000)}${"]".repeat(50_000)}}`)).toMatchObject({ status: 400 });
+    const nested = (levels: number) => send(`{"reason":${"[".repeat(levels)}${"]".repeat(levels)}}`);
+    for (const levels of [32, 50_000]) {
+      expect(await nested(levels)).toMatchObject({
+        ...{ status: 400, code: "usage", detail: expect.stringContaining("deeper than 32 levels") },
+      });
+    }
+    // As deep as may be: what is wrong with it is said by the schema.
+    expect((await nested(31))["detail"]).not.toContain("levels");
   });
 
   it("refuses other content types", async () => {

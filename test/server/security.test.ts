@@ -14,6 +14,7 @@ interface Scene {
   readonly database: Database;
   readonly rederive: Rederive;
   readonly tokens: Readonly<Record<string, string>>;
+  readonly url: string;
   readonly send: (
     who: string,
     method: string,
@@ -54,7 +55,7 @@ async function scene(more: Partial<Config>, play: (scene: Scene) => Promise<void
         });
         return { status: response.status, answer: (await response.json()) as Answer };
       };
-      await play({ database, rederive, tokens, send });
+      await play({ database, rederive, tokens, url: server.url, send });
     } finally {
       await server.close();
     }
@@ -183,6 +184,36 @@ it("SQL that comes with a request is refused before anything is stored", async (
       expect([where, refused.status, refused.answer.code]).toEqual([where, 400, "usage"]);
     }
     expect(await database.query("select id from rederive.backfill")).toEqual([]);
+  });
+});
+
+it("bodies that are no JSON, too large, too deep or with a field too many change no row", async () => {
+  await scene(both, async ({ send, database, url, tokens }) => {
+    const id = (await send("ada", "POST", "/backfills", wish)).answer.backfill as string;
+    const rows = () =>
+      database.query(`select b::text, (select count(*) from rederive.approval) as said from rederive.backfill b`);
+    const before = await rows();
+    const path = `/backfills/${id}/approvals`;
+    const faults: [body: string, status: number, code: string][] = [
+      [JSON.stringify({ comment: "x".repeat(256 * 1024) }), 413, "payload_too_large"],
+      [`{"comment":${"[".repeat(32)}${"]".repeat(32)}}`, 400, "usage"],
+      ['{"__proto__":{"role":"admin"}}', 400, "unknown_field"],
+      ...["status", "approved_by", "role", "colour"].map((field): [string, number, string] => [
+        `{"${field}":"approved"}`,
+        400,
+        "unknown_field",
+      ]),
+    ];
+    for (const [body, status, code] of faults) {
+      const refused = await send("grace", "POST", path, body);
+      expect([body.slice(0, 40), refused.status, refused.answer.code]).toEqual([body.slice(0, 40), status, code]);
+    }
+    const form = await fetch(`${url}/api/v1${path}`, {
+      ...{ method: "POST", body: "act=start" },
+      headers: { authorization: `Bearer ${tokens["grace"]}`, "content-type": "application/x-www-form-urlencoded" },
+    });
+    expect([form.status, ((await form.json()) as Answer).code]).toEqual([415, "unsupported_media_type"]);
+    expect(await rows()).toEqual(before);
   });
 });
 

@@ -104,7 +104,7 @@ export const silentLog = pino({ level: "silent" });
 
 /** Use cases from memory: what came in is recorded, and a test may make the next one fail. */
 export class FakeRederive implements RederivePort {
-  readonly settings;
+  settings: RederivePort["settings"];
   readonly queues: readonly Queue[];
   readonly calls: { act: string; actor: Actor; args: unknown[] }[] = [];
   parts: readonly Readiness[] = [
