@@ -480,7 +480,11 @@ export const audit = rederive.table(
     planHash: text("plan_hash"),
     details: jsonb("details").notNull().default({}),
   },
-  (table) => [index("audit_backfill").on(table.backfill)],
+  (table) => [
+    index("audit_backfill").on(table.backfill),
+    // How often somebody was refused lately is asked before the next refusal is written.
+    index("audit_denied").on(table.actor, table.at).where(sql`${table.act} = 'denied'`),
+  ],
 );
 
 /**

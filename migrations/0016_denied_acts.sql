@@ -1,0 +1,1 @@
+CREATE INDEX "audit_denied" ON "rederive"."audit" USING btree ("actor","at") WHERE "rederive"."audit"."act" = 'denied';
