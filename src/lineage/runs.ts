@@ -30,6 +30,22 @@ export interface DueEvent {
   readonly at: number;
 }
 
+const ongoing: readonly BackfillState[] = ["running", "paused", "held"];
+
+/**
+ * Whether `dueEvents` may give anything for a run, whatever its tasks have come to: where it says no of all runs of a
+ * backfill, nobody needs to count them. Of a run that ended well or was given up there is nothing more to tell.
+ */
+export function mayBeDue(
+  run: KnownRun | undefined,
+  { state, now, began }: Pick<RunStanding, "state" | "now"> & { readonly began: boolean },
+  runningMs: number,
+): boolean {
+  if (run === undefined) return began || !ongoing.includes(state);
+  if (run.ended !== null) return run.ended === "FAIL" && state !== "held" && state !== "paused";
+  return state === "running" ? now - run.toldAt >= runningMs : state !== "paused";
+}
+
 /** In the order in which they are to be told. RUNNING comes every `runningMs` at most. */
 export function dueEvents(standing: RunStanding, runningMs: number): DueEvent[] {
   const { run, now } = standing;

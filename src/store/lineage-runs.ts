@@ -32,6 +32,7 @@ export interface BackfillProgress {
   readonly planHash: string;
   readonly reason: string;
   readonly requestedBy: string;
+  readonly datasets: readonly string[];
   readonly startedAt: number;
   readonly now: number;
 }
@@ -53,7 +54,8 @@ const ms = (expression: string) => `extract(epoch from ${expression})::float8 * 
 export async function backfillsToTell(tx: Tx): Promise<BackfillProgress[]> {
   return tx.query<BackfillProgress>(
     `select b.id, b.state, b.state_reason as "stateReason", b.plan_hash as "planHash", b.reason,
-       b.requested_by as "requestedBy", ${ms("b.started_at")} as "startedAt", ${ms("clock_timestamp()")} as now
+       b.requested_by as "requestedBy", ${ms("b.started_at")} as "startedAt", ${ms("clock_timestamp()")} as now,
+       array(select d.dataset from rederive.backfill_dataset d where d.backfill = b.id) as datasets
      from rederive.backfill b
      where b.started_at is not null and (
        b.state in ('running', 'paused', 'held')
@@ -72,6 +74,18 @@ export async function backfillsToTell(tx: Tx): Promise<BackfillProgress[]> {
   );
 }
 
+/** Of these datasets of a backfill, those of which a task was ever claimed. */
+export async function begunDatasets(tx: Tx, backfill: string, datasets: readonly string[]): Promise<Set<string>> {
+  const rows = await tx.query<{ dataset: string }>(
+    `select w.dataset from unnest($2::text[]) as w (dataset)
+     where exists (select from rederive.task t
+       where t.backfill = $1::text and t.dataset = w.dataset and t.claimed_at is not null)`,
+    [backfill, datasets],
+  );
+  return new Set(rows.map(({ dataset }) => dataset));
+}
+
+/** Counts every task of these backfills: seconds where there are many. */
 export async function datasetProgress(tx: Tx, backfills: readonly string[]): Promise<DatasetProgress[]> {
   const rows = await tx.query<Omit<DatasetProgress, "partitions"> & { partitions: string }>(
     `select d.backfill, d.dataset, d.partitions::text as partitions, d.fingerprint, d.held, d.hold_reason as because,

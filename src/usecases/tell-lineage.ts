@@ -13,11 +13,12 @@ import {
   type RunEvent,
   runIdOf,
 } from "../lineage/openlineage.ts";
-import { type DueEvent, dueEvents, type RunStanding } from "../lineage/runs.ts";
+import { type DueEvent, dueEvents, mayBeDue, type RunStanding } from "../lineage/runs.ts";
 import { holdTerm } from "../store/leaders.ts";
 import {
   type BackfillProgress,
   backfillsToTell,
+  begunDatasets,
   type DatasetProgress,
   datasetProgress,
   failedCheckNames,
@@ -50,31 +51,56 @@ export class LineageTeller {
     this.#options = options;
   }
 
-  /** Returns how many events were written; none where the term is over. */
+  /**
+   * Returns how many events were written; none where the term is over. Tasks are counted before the transaction, because
+   * whoever has the term in a transaction keeps the leader from renewing it; that the term is the same after the count
+   * says that nobody else has told anything meanwhile.
+   */
   async tell(term: Term): Promise<number> {
     const { database } = this.#options;
-    const backfills = await backfillsToTell(database);
+    const all = await backfillsToTell(database);
+    const runs = await newestRuns(
+      database,
+      all.map(({ id }) => id),
+    );
+    const runningMs = await this.#runningMs();
+    const backfills: BackfillProgress[] = [];
+    for (const backfill of all) if (await this.#mayBeDue(backfill, runs, runningMs)) backfills.push(backfill);
     if (backfills.length === 0) return 0;
+    const datasets = await datasetProgress(
+      database,
+      backfills.map(({ id }) => id),
+    );
     return database.transaction(async (tx) => {
       if (!(await holdTerm(tx, term))) return 0;
-      const ids = backfills.map(({ id }) => id);
-      const [datasets, runs] = [await datasetProgress(tx, ids), await newestRuns(tx, ids)];
-      const runningMs =
-        (await waitingMessages(tx, "openlineage")) > crowded
-          ? Number.POSITIVE_INFINITY
-          : (this.#options.runningMs ?? 60_000);
       let told = 0;
       for (const backfill of backfills) {
-        const own = datasets.filter((each) => each.backfill === backfill.id);
-        told += await this.#tellOf(tx, {
-          backfill,
-          datasets: own,
-          runs: runs.filter((run) => run.backfill === backfill.id),
-          runningMs,
-        });
+        const own = <Row extends { readonly backfill: string }>(rows: readonly Row[]) =>
+          rows.filter((row) => row.backfill === backfill.id);
+        told += await this.#tellOf(tx, { backfill, datasets: own(datasets), runs: own(runs), runningMs });
       }
       return told;
     });
+  }
+
+  async #runningMs(): Promise<number> {
+    const { database, runningMs = 60_000 } = this.#options;
+    return (await waitingMessages(database, "openlineage")) > crowded ? Number.POSITIVE_INFINITY : runningMs;
+  }
+
+  /** Of what is in no catalog nothing is told. */
+  async #mayBeDue(backfill: BackfillProgress, runs: readonly RunRow[], runningMs: number): Promise<boolean> {
+    const { catalog, database } = this.#options;
+    const known = backfill.datasets.filter((name) => catalog.datasets.get(name)?.kind === "derived");
+    const runOf = (dataset: string) => runs.find((row) => row.backfill === backfill.id && row.dataset === dataset);
+    const begun = await begunDatasets(
+      database,
+      backfill.id,
+      known.filter((dataset) => runOf(dataset) === undefined),
+    );
+    const due = (dataset: string) =>
+      mayBeDue(runOf(dataset), { ...backfill, began: dataset === "" || begun.has(dataset) }, runningMs);
+    return ["", ...known].some(due);
   }
 
   /** The backfill begins before its datasets and ends after them. */

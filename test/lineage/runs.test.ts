@@ -1,6 +1,6 @@
 /** Which OpenLineage events are due, case by case. */
 import { describe, expect, it } from "vitest";
-import { dueEvents, type RunStanding } from "../../src/lineage/runs.ts";
+import { dueEvents, mayBeDue, type RunStanding } from "../../src/lineage/runs.ts";
 
 const minute = 60_000;
 
@@ -43,4 +43,20 @@ const cases: readonly [name: string, of: Partial<RunStanding>, events: string[]]
 
 describe("OpenLineage is told", () => {
   for (const [name, of, events] of cases) it(name, () => expect(told(of)).toEqual(events));
+
+  it("of nothing that was not worth a count", () => {
+    const due = (of: Partial<RunStanding>) => {
+      const at = standing(of);
+      return mayBeDue(of.run, { ...at, began: at.beganAt !== null }, minute);
+    };
+    expect(cases.filter(([, of, events]) => events.length > 0 && !due(of))).toEqual([]);
+    const uncounted = cases.filter(([, of]) => !due(of)).map(([name]) => name);
+    expect(uncounted).toEqual([
+      "nothing before its first task",
+      "nothing soon after",
+      "nothing while it is paused",
+      "nothing more of a failure",
+      "nothing after the end",
+    ]);
+  });
 });
