@@ -21,6 +21,7 @@ export type ErrorCode =
   | "changes_requested" // a reviewer wants another plan
   | "self_approval" // the one who asked cannot approve
   | "outside_change_window"
+  | "audit_behind" // what was decided before is not chained yet
   | "code_drift" // no worker runs the definitions that the plan was made with
   | "lock_changed" // rederive.lock.json does not match the code
   | "held" // a check failed, and somebody has to decide

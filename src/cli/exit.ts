@@ -30,6 +30,7 @@ const byCode: Readonly<Record<ErrorCode, number>> = {
   changes_requested: exitCodes.refused,
   self_approval: exitCodes.refused,
   outside_change_window: exitCodes.refused,
+  audit_behind: exitCodes.refused,
   code_drift: exitCodes.refused,
   lock_changed: exitCodes.refused,
   promote_deferred: exitCodes.refused,

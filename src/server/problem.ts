@@ -44,6 +44,7 @@ export const problemKinds: Readonly<Record<ProblemCode, Kind>> = {
   changes_requested: { status: 409, title: "A reviewer asked for another plan" },
   self_approval: { status: 403, title: "Nobody approves what they asked for" },
   outside_change_window: { status: 409, title: "Live tables may not change now" },
+  audit_behind: { status: 409, title: "The audit trail is not chained yet" },
   code_drift: { status: 409, title: "No worker runs the planned definitions" },
   lock_changed: { status: 409, title: "The lock file does not match the code" },
   held: { status: 409, title: "The backfill is held" },

@@ -65,6 +65,23 @@ export async function clearPending(tx: Tx, entries: readonly string[]): Promise<
   await tx.query("delete from rederive.audit_pending where entry = any($1::int8[])", [entries]);
 }
 
+/** The newest entry that waits to be chained; undefined where none does. */
+export async function newestPending(tx: Tx): Promise<string | undefined> {
+  const [row] = await tx.query<{ entry: string | null }>(
+    "select max(entry)::text as entry from rederive.audit_pending",
+  );
+  return row?.entry ?? undefined;
+}
+
+/** How many entries up to this one wait to be chained. */
+export async function pendingThrough(tx: Tx, entry: string): Promise<number> {
+  const [row] = await tx.query<{ waiting: number }>(
+    "select count(*)::int as waiting from rederive.audit_pending where entry <= $1::text::int8",
+    [entry],
+  );
+  return row?.waiting ?? 0;
+}
+
 /** How far the chain is behind. */
 export interface AuditLag {
   /** Committed entries that are not chained yet. */

@@ -9,6 +9,7 @@ import { promote as promoteDatasets } from "../promotion/promote.ts";
 import { rollback as rollBackDatasets } from "../promotion/rollback.ts";
 import type { DatasetDiff, Diff, MergeReport } from "../report.ts";
 import { appendAudit } from "../store/audit.ts";
+import { auditLag } from "../store/audit-chain.ts";
 import { type BackfillRow, decisionOf, readDatasets } from "../store/backfills.ts";
 import { endReservations } from "../store/reservations.ts";
 import { recordPromotion } from "../telemetry/metrics.ts";
@@ -16,6 +17,7 @@ import { withSpan } from "../telemetry/spans.ts";
 import { columnsHidden, type Hidden, maskRow } from "../warehouse/mask.ts";
 import type { MergeInput } from "../warehouse/target.ts";
 import { requireApproved } from "./approved.ts";
+import { requireChained } from "./chained.ts";
 import { type Context, requireBackfill, wrongState } from "./context.ts";
 import type { Reasoned } from "./control.ts";
 
@@ -71,6 +73,7 @@ export async function promote(context: Context, id: string, input: PromoteInput)
   // What is missing is said before anybody's table is locked; what counts is asked again before the commit.
   await requireApproved(context, context.database, row, { act: "promote" });
   const datasets = await mergeInputs(context, id);
+  await requireChained(context);
   return counted("promote", row, () =>
     promoteDatasets(context.database, {
       backfill: id,
@@ -102,6 +105,7 @@ export async function rollback(context: Context, id: string, input: RollbackInpu
   requireReason("rollback", input.reason);
   const row = await requireBackfill(context.database, id);
   const datasets = await mergeInputs(context, id);
+  const { unchained } = await auditLag(context.database);
   return counted("rollback", row, () =>
     rollBackDatasets(context.database, {
       backfill: id,
@@ -121,6 +125,7 @@ export async function rollback(context: Context, id: string, input: RollbackInpu
           details: {
             datasets: report.datasets,
             onLaterWrites: input.onLaterWrites ?? "refuse",
+            unchained,
             laterWrites: later.map(({ dataset, changed }) => ({ dataset, changed })),
           },
         });
