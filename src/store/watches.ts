@@ -123,3 +123,16 @@ export async function countLiveFailures(tx: Tx, dataset: string): Promise<number
   );
   return row?.count ?? 0;
 }
+
+/**
+ * Corrects what the last look at a dataset found, by what is known to fail now; nothing where there never was a look.
+ * For datasets that have no schedule any more: nobody else would.
+ */
+export async function recountFailures(tx: Tx, dataset: string): Promise<void> {
+  await tx.query(
+    `update rederive.watch w
+     set failing = (select count(*)::int from rederive.check_result c where c.dataset = w.dataset and ${isLive})
+     where w.dataset = $1::text and w.failing is not null`,
+    [dataset],
+  );
+}

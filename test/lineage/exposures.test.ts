@@ -92,6 +92,12 @@ describe("the status of an exposure", () => {
           "insert into rederive.watch (dataset, started_at, finished_at, failing, checked) values ('flight_facts', now(), now(), 2, 30)",
         );
         expect(await status()).toMatchObject({ status: "diverged", diverged: ["flight_facts"] });
+        // The schedule of that look is gone: whoever checks next says how it is.
+        await stage.rederive.as(tester).check({ datasets: ["flight_facts"] });
+        expect(await status()).toMatchObject({ status: "fresh", diverged: [] });
+        await stage.database.query("update rederive.watch set failing = 2");
+        await backfill.rollback({ reason: "back" });
+        expect(await status()).toMatchObject({ status: "unknown", diverged: [] });
         await stage.database.query("update rederive.backfill set state = 'held' where id = $1", [backfill.id]);
         expect(await status()).toMatchObject({ status: "held" });
         const [row] = await stage.database.query(
