@@ -24,7 +24,7 @@ import {
 import { type BisectOptions, bisect } from "./usecases/bisect.ts";
 import { type CheckInput, check } from "./usecases/check.ts";
 import type { Context } from "./usecases/context.ts";
-import { cancel, pause, type Reasoned, type RetryInput, resume, retry } from "./usecases/control.ts";
+import { cancel, finalize, pause, type Reasoned, type RetryInput, resume, retry } from "./usecases/control.ts";
 import { type ApprovePhaseInput, approvePhase } from "./usecases/gate.ts";
 import { permitted } from "./usecases/permitted.ts";
 import { preflight } from "./usecases/preflight.ts";
@@ -77,6 +77,12 @@ export class Backfill {
   /** Gives it up for good. Live tables stay as they are. */
   async cancel(input: Reasoned): Promise<Status> {
     await this.#permitted("backfill.cancel", () => cancel(this.#context, this.id, input));
+    return this.status();
+  }
+
+  /** Gives up the way back from a promotion, for good, and with it the space that it takes. Live tables stay as they are. */
+  async finalize(input: Reasoned): Promise<Status> {
+    await this.#permitted("backfill.finalize", () => finalize(this.#context, this.id, input));
     return this.status();
   }
 

@@ -1,4 +1,4 @@
-/** `rederive pause`, `resume`, `cancel`, `retry`: acts on a backfill, each with a reason for the audit trail. */
+/** `rederive pause`, `resume`, `cancel`, `finalize`, `retry`: acts on a backfill, each with a reason for the audit trail. */
 import type { Command } from "commander";
 import type { Backfill } from "../backfill.ts";
 import { RederiveError } from "../errors.ts";
@@ -28,6 +28,12 @@ export function addControl(program: Command): void {
   ).option("--phase <name>", "let this phase pass, which waits for approval");
   act(program, "cancel", "give the backfill up; live tables stay as they are", (backfill, reason) =>
     backfill.cancel({ reason }),
+  );
+  act(
+    program,
+    "finalize",
+    "give up the way back from a promotion, for good, and free its space; live tables stay as they are",
+    (backfill, reason) => backfill.finalize({ reason }),
   );
   act(program, "retry", "compute again what failed, or the named partitions", (backfill, reason, options) =>
     backfill.retry({

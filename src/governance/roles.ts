@@ -63,6 +63,8 @@ export const leastRole = {
   // These two change live tables; where other people have to agree, the approvals say so, and not the role.
   "backfill.promote": "operator",
   "backfill.rollback": "operator",
+  // It cannot be taken back, so it is not left to the one who runs it.
+  "backfill.finalize": "approver",
   "window.override": "admin",
   // Who did what and why is not for everybody: approvers judge by it, and an auditor gets a token of that role.
   "audit.read": "approver",

@@ -47,6 +47,7 @@ export const reach = {
   "backfill.pause": "touched",
   "backfill.resume": "touched",
   "backfill.cancel": "touched",
+  "backfill.finalize": "touched",
   "backfill.retry": "touched",
   "check.run": "touched",
   "baseline.capture": "touched",

@@ -100,6 +100,7 @@ export interface BackfillPort {
   resume(options: { reason: string }): Promise<Status>;
   approvePhase(options: { phase: string; reason: string }): Promise<Status>;
   cancel(options: { reason: string }): Promise<Status>;
+  finalize(options: { reason: string }): Promise<Status>;
   retry(options: { reason: string; dataset?: string; partitions?: readonly string[] | Ranges }): Promise<Status>;
   status(): Promise<Status>;
   diff(options?: { samples?: number }): Promise<Diff>;

@@ -125,6 +125,17 @@ export const routes: readonly Route[] = [
   }),
   route({
     ...ofBackfill,
+    operation: "finalizeBackfill",
+    method: "post",
+    at: "/backfills/:id/finalize",
+    useCase: "backfill.finalize",
+    summary: "Give up the way back from a promotion, for good, and drop what it would have needed",
+    body: accept.reasonBody,
+    answer: answer.status,
+    run: async (call) => (await backfillOf(call)).finalize(call.body),
+  }),
+  route({
+    ...ofBackfill,
     operation: "retryBackfill",
     method: "post",
     at: "/backfills/:id/retry",

@@ -1,5 +1,5 @@
 /**
- * Pause, resume, cancel and retry: each one transaction that changes the state and writes its audit row. Workers
+ * Pause, resume, cancel, retry and finalize: each one transaction that changes the state and writes its audit row. Workers
  * see the change at their next claim; running tasks of a cancelled backfill lose at their final statement.
  */
 import { RederiveError } from "../errors.ts";
@@ -81,6 +81,22 @@ export async function cancel(context: Context, id: string, input: Reasoned): Pro
     const cancelled = await cancelTasks(tx, id);
     await endReservations(tx, id);
     return { tasks: cancelled };
+  });
+}
+
+/**
+ * Ends the way back: what a rollback would need, and the candidates, may be dropped, which the planner does. Live tables
+ * stay as they are. There is no way to take it back.
+ */
+export async function finalize(context: Context, id: string, input: Reasoned): Promise<void> {
+  await act(context, id, "finalize", input.reason, async (tx, row) => {
+    const moved = await moveBackfill(tx, {
+      id,
+      to: "finalized",
+      reason: `finalized by ${context.actor.name}: ${input.reason}`,
+    });
+    if (!moved)
+      throw wrongState(row, "finalize", "only a promoted backfill can be; one that is not wanted is cancelled");
   });
 }
 

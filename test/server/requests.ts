@@ -10,6 +10,7 @@ const bodies: Readonly<Record<string, unknown>> = {
   pauseBackfill: reason,
   resumeBackfill: reason,
   cancelBackfill: reason,
+  finalizeBackfill: reason,
   retryBackfill: { dataset: "revenue", partitions: ["2001-01-31"], ...reason },
   approve: { act: "promote", digest: "a".repeat(64), comment: "seen" },
   requestChanges: { comment: "a day too wide" },

@@ -242,6 +242,7 @@ function aBackfill(answer: Answer, id: string): BackfillPort {
     resume: (input) => answer("resume", aStatus(), input),
     approvePhase: (input) => answer("approvePhase", aStatus(), input),
     cancel: (input) => answer("cancel", aStatus(), input),
+    finalize: (input) => answer("finalize", aStatus(), input),
     retry: (input) => answer("retry", aStatus(), input),
     status: () => answer("status", aStatus()),
     diff: (options) => answer("diff", { backfill: id, digest: "d", datasets: [] }, options),

@@ -241,6 +241,7 @@ describe("a person who sees the datasets of their groups", () => {
       approvePhase: () => backfill.approvePhase({ phase: "pilot", reason }),
       resume: () => backfill.resume({ reason }),
       cancel: () => backfill.cancel({ reason }),
+      finalize: () => backfill.finalize({ reason }),
       retry: () => backfill.retry({ reason }),
       preflight: () => backfill.preflight(),
       status: () => backfill.status(),
@@ -284,7 +285,17 @@ describe("a person who sees the datasets of their groups", () => {
     // Nothing was done to what belongs to others as well.
     expect(forbidden).toEqual([
       ...["captureBaseline", "createToken", "tokens", "revokeToken", "doctor", "start", "pause"],
-      ...["approvePhase", "resume", "cancel", "retry", "backfill.check", "approve", "requestChanges", "promote"],
+      ...[
+        "approvePhase",
+        "resume",
+        "cancel",
+        "finalize",
+        "retry",
+        "backfill.check",
+        "approve",
+        "requestChanges",
+        "promote",
+      ],
       ...["rollback", "checkpoint", "export", "exportBackfill", "prune"],
     ]);
     expect(
