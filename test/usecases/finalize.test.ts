@@ -33,8 +33,9 @@ async function corrected(rederive: Rederive, database: Database, amount: number)
 
 describe("finalize", () => {
   it("keeps what is live, frees what the way back took, and is final", () =>
-    withShop(async ({ bootstrap, database }) => {
-      const rederive = await bootstrap(shop());
+    withShop(async (stage) => {
+      const { database } = stage;
+      const rederive = await stage.bootstrap(shop());
       const backfill = await corrected(rederive, database, 99);
       const live = await liveFacts(database);
       expect(await tablesOf(database, backfill.id)).toBeGreaterThan(0);
@@ -66,8 +67,9 @@ describe("finalize", () => {
     }));
 
   it("leaves the way back of later promotions as it is", () =>
-    withShop(async ({ bootstrap, database }) => {
-      const rederive = await bootstrap(shop());
+    withShop(async (stage) => {
+      const { database } = stage;
+      const rederive = await stage.bootstrap(shop());
       const earlier = await corrected(rederive, database, 99);
       const between = await liveFacts(database);
       const later = await corrected(rederive, database, 100);
@@ -77,8 +79,8 @@ describe("finalize", () => {
     }));
 
   it.each(["planned", "verified"])("is refused where the backfill is %s", (state) =>
-    withShop(async ({ bootstrap }) => {
-      const rederive = await bootstrap(shop());
+    withShop(async (stage) => {
+      const rederive = await stage.bootstrap(shop());
       const acting = rederive.as(tester);
       const backfill =
         state === "planned"
@@ -90,8 +92,9 @@ describe("finalize", () => {
   );
 
   it("is not for those who run backfills", () =>
-    withShop(async ({ bootstrap, database }) => {
-      const rederive = await bootstrap(shop());
+    withShop(async (stage) => {
+      const { database } = stage;
+      const rederive = await stage.bootstrap(shop());
       const { id } = await corrected(rederive, database, 99);
       const operator = await rederive.as({ name: "olga", role: "operator" }).backfill(id);
       await expect(operator.finalize({ reason: "room" })).rejects.toMatchObject({ code: "forbidden" });
