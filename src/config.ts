@@ -91,6 +91,7 @@ export interface TlsSettings {
 export interface OidcSettings extends OidcConfig {
   readonly nameClaim: string;
   readonly roleClaim: string;
+  readonly login?: { readonly clientId: string; readonly scopes: readonly string[] } | undefined;
 }
 
 /** What a user may configure. Every option but `catalog` has a default. */
@@ -178,6 +179,15 @@ export interface OidcConfig {
   readonly groupsClaim?: string | undefined;
   /** From values of the role claim to roles; of several the highest counts, and without one nothing is allowed. */
   readonly mapping: Readonly<Record<string, "viewer" | "operator" | "approver" | "admin">>;
+  /** People log in with a browser, too. Needs REDERIVE_OIDC_CLIENT_SECRET and, off this machine, `server.publicUrl`. Default: no. */
+  readonly login?: LoginConfig | undefined;
+}
+
+/** The server as a client of the issuer, which sends browsers back to `/login/callback` below the server's address. */
+export interface LoginConfig {
+  readonly clientId: string;
+  /** Asked for besides "openid", so that the issuer tells name, roles and groups. Default ["profile"]. */
+  readonly scopes?: readonly string[] | undefined;
 }
 
 /** Who is called when an exposure changes. */
@@ -219,6 +229,8 @@ export interface Settings {
   readonly webhooks: readonly WebhookSettings[];
   /** REDERIVE_WEBHOOK_SECRET. */
   readonly webhookSecret: string | undefined;
+  /** REDERIVE_OIDC_CLIENT_SECRET. */
+  readonly oidcClientSecret: string | undefined;
   readonly server: ServerSettings;
   readonly allowPlaintext: boolean;
   /** The search path of this process, for finding a Redis binary. */
@@ -279,6 +291,9 @@ const oidc = z.strictObject({
   roleClaim: z.string().min(1).default("roles"),
   groupsClaim: z.string().min(1).optional(),
   mapping: z.record(z.string(), z.enum(["viewer", "operator", "approver", "admin"])),
+  login: z
+    .strictObject({ clientId: z.string().min(1), scopes: z.array(z.string().min(1)).default(["profile"]) })
+    .optional(),
 });
 
 const schema = z.strictObject({
@@ -318,6 +333,9 @@ const schema = z.strictObject({
       tls: z.strictObject({ certFile: z.string().min(1), keyFile: z.string().min(1) }).optional(),
       oidc: oidc.optional(),
     })
+    .refine(({ publicUrl, oidc }) => !oidc?.login || !publicUrl || isSafe(new URL(publicUrl), "https:"), {
+      ...{ path: ["publicUrl"], error: "must be https where people log in, or http on this machine" },
+    })
     .default({ host: "127.0.0.1", port: 3_000, proxies: 0 }),
   allowPlaintext: z.boolean().default(false),
 });
@@ -353,6 +371,7 @@ export function resolveSettings(
     embedded: env["REDERIVE_EMBEDDED"] === "1",
     searchPath: env["PATH"] ?? "",
     webhookSecret: emptyAsMissing(env["REDERIVE_WEBHOOK_SECRET"]),
+    oidcClientSecret: emptyAsMissing(env["REDERIVE_OIDC_CLIENT_SECRET"]),
   });
   if (settings.webhooks.length > 0 && settings.webhookSecret === undefined) {
     throw new RederiveError("configuration", "webhooks are signed: set REDERIVE_WEBHOOK_SECRET to a long random text");

@@ -47,6 +47,7 @@ import { safeguardsOf } from "./safeguards.ts";
 import type { BackfillState } from "./states.ts";
 import { appendAudit } from "./store/audit.ts";
 import { type AuditLag, auditLag } from "./store/audit-chain.ts";
+import type { IdentityReport } from "./store/identities.ts";
 import { checkSchema, migrate, requireEnvironment } from "./store/migrate.ts";
 import { checkReachable, openDatabase } from "./store/postgres.ts";
 import { hasAdminToken, type TokenRow } from "./store/tokens.ts";
@@ -63,6 +64,7 @@ import {
   captureBaseline,
   retire,
 } from "./usecases/baseline.ts";
+import { type BrowserLogin, browserLogin } from "./usecases/browser-login.ts";
 import { type CatalogReport, describedCatalog } from "./usecases/catalog.ts";
 import { type CheckInput, check } from "./usecases/check.ts";
 import { type Context, requireDatabase } from "./usecases/context.ts";
@@ -70,6 +72,7 @@ import { doctor } from "./usecases/doctor.ts";
 import { exposure } from "./usecases/exposures.ts";
 import { fleetSample } from "./usecases/fleet.ts";
 import { judgeGate } from "./usecases/gate.ts";
+import { disable, enable, type IdentityChoice, identities } from "./usecases/identities.ts";
 import { type ImpactInput, impact } from "./usecases/impact.ts";
 import { type LimitInput, limits, setLimit } from "./usecases/limit.ts";
 import { type LineageInput, lineage } from "./usecases/lineage.ts";
@@ -150,6 +153,7 @@ export class Rederive implements AsyncDisposable {
   readonly catalog: Catalog;
   readonly #parts: Parts;
   readonly #issuer: Issuer | undefined;
+  #login: BrowserLogin | undefined;
   readonly #running = new Set<RunningWorker | PlannerLoop>();
   #closed: Promise<void> | undefined;
 
@@ -159,6 +163,12 @@ export class Rederive implements AsyncDisposable {
     this.catalog = parts.catalog;
     const { oidc } = parts.settings.server;
     this.#issuer = oidc && new Issuer(oidc);
+  }
+
+  /** How people log in with a browser; undefined where none can. Throws `configuration` without the client's secret. */
+  get login(): BrowserLogin | undefined {
+    this.#login ??= browserLogin(this.#parts.database, this.settings);
+    return this.#login;
   }
 
   /** Where the queues live. */
@@ -446,6 +456,21 @@ export class Acting {
         return revoked;
       }),
     );
+  }
+
+  /** People whom the issuer vouched for. */
+  async identities(): Promise<IdentityReport[]> {
+    return permitted(this.#context, "identity.read", {}, () => identities(this.#context));
+  }
+
+  /** Refuses a person of the issuer from the next request on. Throws `not_found`. */
+  async disableIdentity(choice: IdentityChoice): Promise<IdentityReport> {
+    return permitted(this.#context, "identity.disable", {}, () => disable(this.#context, choice));
+  }
+
+  /** Lets a person in again. Throws `not_found`. */
+  async enableIdentity(choice: IdentityChoice): Promise<IdentityReport> {
+    return permitted(this.#context, "identity.disable", {}, () => enable(this.#context, choice));
   }
 
   /** What is wrong with the set-up, and how to mend it. */

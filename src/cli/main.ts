@@ -14,6 +14,7 @@ import { addDoctor } from "./doctor.ts";
 import { describeError, exitCodeOf, exitCodes } from "./exit.ts";
 import { addExplain } from "./explain.ts";
 import { addGraph } from "./graph.ts";
+import { addIdentity } from "./identity.ts";
 import { addImpact } from "./impact.ts";
 import { addInit } from "./init.ts";
 import { addLimit } from "./limit.ts";
@@ -67,6 +68,7 @@ function createProgram(): Command {
     addMigrate,
     addProcesses,
     addToken,
+    addIdentity,
     addAudit,
   ];
   for (const command of add) command(program);

@@ -87,7 +87,8 @@ function unavailable(issuer: string, cause: unknown): RederiveError {
   });
 }
 
-function personOfClaims(claims: JWTPayload, settings: OidcSettings): KnownPerson {
+/** What the claims say by the configuration; their signature was checked before. */
+export function personOfClaims(claims: JWTPayload, settings: OidcSettings): KnownPerson {
   const { issuer, nameClaim, roleClaim, groupsClaim, mapping } = settings;
   const subject = claims.sub ?? "";
   const [name] = textsOf(claimAt(claims, nameClaim));
@@ -107,7 +108,7 @@ function personOfClaims(claims: JWTPayload, settings: OidcSettings): KnownPerson
 const nameShape = /^[\p{L}\p{N}][\p{L}\p{N} ._@:+-]{0,99}$/u;
 
 /** By its full name, as some are URLs, or else as a path into objects. */
-function claimAt(claims: JWTPayload, name: string): unknown {
+export function claimAt(claims: JWTPayload, name: string): unknown {
   if (Object.hasOwn(claims, name)) return claims[name];
   return name
     .split(".")

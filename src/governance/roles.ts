@@ -73,6 +73,10 @@ export const leastRole = {
   // They sign for the installation; pruning takes entries out of the database besides.
   "audit.checkpoint": "admin",
   "audit.prune": "admin",
+  "session.read": "viewer",
+  // They shut people out, and let them in again.
+  "identity.read": "admin",
+  "identity.disable": "admin",
   "token.read": "admin",
   "token.create": "admin",
   "token.revoke": "admin",

@@ -10,7 +10,7 @@ import type { Queue } from "bullmq";
 import type { RequestHandler } from "express";
 
 /** A handler to mount behind authentication and the method guard, at any path. */
-export function queueBoard(queues: readonly Queue[]): RequestHandler {
+export function queueBoard(queues: readonly Queue[], options: { readonly logout: boolean }): RequestHandler {
   const adapter = new OfflineAdapter();
   createBullBoard({
     queues: queues.map(readOnlyQueue),
@@ -21,6 +21,7 @@ export function queueBoard(queues: readonly Queue[]): RequestHandler {
         // The language pack is then not asked of the browser's cache or guessed, and nothing is polled too often.
         pollingInterval: { forceInterval: 5, showSetting: false },
         environment: { label: "read only", color: "#5b6b7c" },
+        ...(options.logout && { miscLinks: [{ text: "Log out", url: "../logout" }] }),
       },
     },
   });

@@ -5,7 +5,8 @@ import type { Request, RequestHandler } from "express";
 import helmet from "helmet";
 import { HttpError } from "./problem.ts";
 
-const reading = new Set(["GET", "HEAD", "OPTIONS"]);
+/** Methods that change nothing. */
+export const reading: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
 const contentPolicy = {
   "default-src": ["'self'"],

@@ -1,8 +1,9 @@
 /**
- * The HTTP server: `/api/v1`, the queue board under `/queues`, `/healthz`, `/readyz` and `/metrics`.
+ * The HTTP server: `/api/v1`, the queue board under `/queues`, `/healthz`, `/readyz` and `/metrics`; where people log in with
+ * a browser, `/login` and `/logout` as well.
  *
  * `createApp` gives an Express application to mount in another one, at any path; it answers its own paths alone.
- * `startServer` listens. Open are `/healthz` and `/readyz`; everything else asks for a token.
+ * `startServer` listens. Open are `/healthz`, `/readyz` and the login; everything else asks for a token or a session.
  */
 import { createServer as createHttpServer, type Server } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
@@ -25,11 +26,14 @@ import {
   securityHeaders,
 } from "./guard.ts";
 import { healthz, metricsPage, readyz } from "./health.ts";
+import { loginPages } from "./login-pages.ts";
 import type { RederivePort } from "./port.ts";
 import { problemHandler } from "./problem.ts";
 import { apiRoot } from "./route.ts";
 import { routerOf } from "./router.ts";
 import { routes } from "./routes.ts";
+import { ownPagesAlone } from "./session.ts";
+import { currentSite, knowsSite } from "./site.ts";
 import { readCertificate } from "./tls.ts";
 
 export type { RederivePort } from "./port.ts";
@@ -66,7 +70,12 @@ export function createApp(rederive: RederivePort, options: AppOptions = {}): Exp
   const app = express();
   app.disable("x-powered-by");
   app.set("trust proxy", rederive.settings.server.proxies);
-  app.use([apiRoot, "/queues", "/healthz", "/readyz", "/metrics"], prepareRequest, securityHeaders);
+  app.use(knowsSite(rederive.settings.server));
+  app.use(
+    [apiRoot, "/queues", "/healthz", "/readyz", "/metrics", "/login", "/logout"],
+    prepareRequest,
+    securityHeaders,
+  );
 
   app.use("/healthz", onlyReading, atItsRoot(healthz));
   app.use("/readyz", onlyReading, atItsRoot(readyz(rederive, log)));
@@ -77,11 +86,19 @@ export function createApp(rederive: RederivePort, options: AppOptions = {}): Exp
   );
   app.use("/metrics", atItsRoot(metricsPage(options.metrics)));
 
-  app.use(apiRoot, noStore, refuseCrossSite, authenticated(rederive, { ...who, basic: false }));
+  app.use(apiRoot, noStore, refuseCrossSite);
+  app.use(apiRoot, authenticated(rederive, { ...who, basic: false, sessions: "requests" }), ownPagesAlone);
   app.use(apiRoot, routerOf(routes, rederive));
 
-  app.use("/queues", authenticated(rederive, { ...who, basic: true }), allowed("queue.read"), onlyReading);
-  app.use("/queues", boardHeaders, queueBoard(rederive.queues), nowhere);
+  app.use("/queues", authenticated(rederive, { ...who, basic: true, sessions: "pages" }));
+  app.use("/queues", allowed("queue.read"), onlyReading);
+  app.use("/queues", boardHeaders, queueBoard(rederive.queues, { logout: rederive.login !== undefined }), nowhere);
+
+  const { login } = rederive;
+  if (login !== undefined) {
+    app.use(["/login", "/logout"], noStore);
+    app.use(loginPages({ login, failures: who.failures }));
+  }
 
   app.use(problemHandler(log));
   return app;
@@ -91,6 +108,12 @@ export async function startServer(rederive: RederivePort, options: ServerOptions
   const log = options.log ?? createLog({ name: "web" });
   const app = express();
   app.disable("x-powered-by");
+  // What people see first; an application in which this is mounted has a first page of its own.
+  if (rederive.login !== undefined) {
+    app.get("/", knowsSite(rederive.settings.server), (_request, response) => {
+      response.redirect(302, `${currentSite(response).path}/queues/`);
+    });
+  }
   app.use(createApp(rederive, { ...options, log }), prepareRequest, securityHeaders, nowhere, problemHandler(log));
   const host = options.host ?? rederive.settings.server.host;
   requireSafeAddress(rederive.settings, host);

@@ -6,6 +6,8 @@ import { problemKinds } from "./problem.ts";
 import { components } from "./requests.ts";
 import { problem } from "./responses.ts";
 import type { Route } from "./route.ts";
+import { csrfHeader } from "./session.ts";
+import { cookieName } from "./site.ts";
 
 type Json = Record<string, unknown>;
 
@@ -21,11 +23,22 @@ export function openApiOf(routes: readonly Route[]): Json {
       license: { name: "MIT", identifier: "MIT" },
     },
     servers: [{ url: ".", description: "Where this document was read from" }],
-    security: [{ token: [] }],
+    security: [{ token: [] }, { session: [], csrf: [] }],
     paths: pathsOf(routes),
     components: {
       securitySchemes: {
-        token: { type: "http", scheme: "bearer", bearerFormat: "rdv_<prefix>_<secret>", description: "An API token" },
+        token: {
+          ...{ type: "http", scheme: "bearer", bearerFormat: "rdv_<prefix>_<secret> or a JWT" },
+          description: "An API token, or an access token of the configured issuer",
+        },
+        session: {
+          ...{ type: "apiKey", in: "cookie", name: cookieName({ origin: "https://" }, "session") },
+          description: "A browser in which somebody has logged in; without the prefix where it is not reached over TLS",
+        },
+        csrf: {
+          ...{ type: "apiKey", in: "header", name: csrfHeader },
+          description: "With a session, for requests that change something: the value that getSession gives",
+        },
       },
       schemas: namedSchemas(),
       responses: { Problem: problemResponse() },
@@ -57,7 +70,9 @@ function operationOf(route: Route): Json {
       ...parametersOf(route.query, "query"),
       ...(route.method === "get" ? [] : [idempotencyKey]),
     ],
-    ...(route.method === "get" ? {} : { requestBody: requestBodyOf(route) }),
+    ...(route.method === "get"
+      ? { security: [{ token: [] }, { session: [] }] }
+      : { requestBody: requestBodyOf(route) }),
     responses: { [String(route.status ?? 200)]: ok, default: { $ref: "#/components/responses/Problem" } },
   };
 }

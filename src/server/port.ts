@@ -30,6 +30,7 @@ import type {
 } from "../report.ts";
 import type { BackfillState } from "../states.ts";
 import type { AuditLog } from "../usecases/audit.ts";
+import type { BrowserLogin } from "../usecases/browser-login.ts";
 
 export interface RederivePort {
   readonly settings: {
@@ -44,6 +45,8 @@ export interface RederivePort {
   authenticate(token: string): Promise<Actor | undefined>;
   /** Throws unless the actor may do this, to this backfill where there is one. */
   admit(actor: Actor, useCase: UseCase, about?: { readonly backfill?: string | undefined }): Promise<void>;
+  /** How people log in with a browser; undefined where none can. */
+  readonly login: BrowserLogin | undefined;
   /** What was answered to requests that came with a key of their own. */
   readonly keyedRequests: KeyedRequests;
   /** Probes what a request needs. Never rejects for a part that is away: it says so. */

@@ -32,7 +32,7 @@ export const problemKinds: Readonly<Record<ProblemCode, Kind>> = {
   unknown_field: { status: 400, title: "The request has an unknown field" },
   unauthenticated: { status: 401, title: "Authentication is needed" },
   forbidden: { status: 403, title: "The role does not allow this" },
-  csrf: { status: 403, title: "The request came from another site" },
+  csrf: { status: 403, title: "The request may come from another site" },
   not_found: { status: 404, title: "There is no such thing" },
   method_not_allowed: { status: 405, title: "The method is not allowed here" },
   plan_stale: { status: 409, title: "Live content changed since the plan was made" },

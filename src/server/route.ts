@@ -1,6 +1,7 @@
 /** One row of the API's table: what it accepts, who may use it, what it does and what it answers. */
 import type { z } from "zod";
 import type { Actor, UseCase } from "../governance/roles.ts";
+import type { Session } from "../governance/sessions.ts";
 import type { BackfillPort, RederivePort } from "./port.ts";
 
 export const apiRoot = "/api/v1";
@@ -11,6 +12,8 @@ export type Method = "get" | "post" | "put";
 export interface Call<Path, Query, Body> {
   readonly rederive: RederivePort;
   readonly actor: Actor;
+  /** Of a browser; undefined where the request came with a token. */
+  readonly session: Session | undefined;
   readonly path: Path;
   readonly query: Query;
   readonly body: Body;

@@ -17,6 +17,7 @@ import type { RederivePort } from "./port.ts";
 import { HttpError } from "./problem.ts";
 import { fewAtATime } from "./quota.ts";
 import { apiRoot, type Route } from "./route.ts";
+import { currentSession } from "./session.ts";
 
 const largestBody = 256 * 1024;
 const parseBody = express.json({ limit: largestBody, type: "application/json" });
@@ -48,6 +49,7 @@ function answerWith(route: Route, rederive: RederivePort): RequestHandler {
     const call = {
       rederive,
       actor: currentActor(response),
+      session: currentSession(response),
       path: parsed(route.path, request.params, "path"),
       query: parsed(route.query, request.query, "query"),
       // A method without a body was not given one to parse.

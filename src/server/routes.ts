@@ -10,6 +10,7 @@ import { proofRoutes } from "./proof-routes.ts";
 import * as accept from "./requests.ts";
 import * as answer from "./responses.ts";
 import { backfillOf, type Route, route } from "./route.ts";
+import { sessionRoutes } from "./session-routes.ts";
 
 const nothing = { path: accept.noFields, query: accept.noFields, body: accept.noFields };
 const ofBackfill = { ...nothing, path: accept.backfillPath };
@@ -182,6 +183,7 @@ export const routes: readonly Route[] = [
   ...proofRoutes,
   ...auditRoutes,
   ...lineageRoutes,
+  ...sessionRoutes,
   route({
     ...nothing,
     operation: "listLimits",

@@ -36,6 +36,7 @@ const restricted: Readonly<Record<string, Rights>> = {
   approval: { api: "select, insert, update (withdrawn_at)", worker: "select" },
   api_token: { api: "select, insert, update", worker: "" },
   identity: { api: "select, insert, update", worker: "" },
+  session: { api: "select, insert, update, delete", worker: "" },
   keyed_request: { api: "select, insert, update, delete", worker: "" },
   definition: { api: "select, insert", worker: "select" },
   meta: { api: "select", worker: "select" },
@@ -62,7 +63,7 @@ export async function grantControlRights(tx: Tx): Promise<void> {
     "grant select, insert, update, delete on all tables in schema rederive to rederive_api, rederive_worker",
   );
   await tx.query("grant select on all tables in schema rederive to rederive_audit");
-  await tx.query("revoke all on rederive.api_token, rederive.keyed_request from rederive_audit");
+  await tx.query("revoke all on rederive.api_token, rederive.session, rederive.keyed_request from rederive_audit");
   const progress = await progressColumns(tx);
   const backfill = `select, update (${progress.join(", ")})`;
   const rights = { ...restricted, backfill: { api: `insert, ${backfill}`, worker: backfill } };

@@ -655,12 +655,27 @@ export const identity = rederive.table(
     issuedAt: at("issued_at").notNull().default(sql`'-infinity'`),
     firstSeenAt: at("first_seen_at").notNull().default(sql`clock_timestamp()`),
     seenAt: at("seen_at").notNull().default(sql`clock_timestamp()`),
+    /** Shut out by an admin, whatever the issuer says. */
+    disabledAt: at("disabled_at"),
   },
   (table) => [
     unique("identity_subject").on(table.issuer, table.subject),
     check("identity_role", sql`${table.role} in ('viewer','operator','approver','admin')`),
   ],
 );
+
+/** A browser that somebody has logged in with; only the SHA-256 of its cookie is kept. */
+export const session = rederive.table("session", {
+  id: id("id").primaryKey().generatedAlwaysAsIdentity(),
+  hash: text("hash").notNull().unique(),
+  identity: id("identity")
+    .notNull()
+    .references(() => identity.id),
+  /** SHA-256 of the state of the login, which leads to one session and no more. */
+  state: text("state").notNull().unique(),
+  createdAt: at("created_at").notNull().default(sql`clock_timestamp()`),
+  seenAt: at("seen_at").notNull().default(sql`clock_timestamp()`),
+});
 
 /** A request that came with an Idempotency-Key, and what was answered; null before it was. */
 export const keyedRequest = rederive.table(

@@ -12,6 +12,7 @@ import { sessionRights } from "../store/roles.ts";
 import { liveProcesses } from "../store/status.ts";
 import { partitionIndexWarning } from "../warehouse/extent.ts";
 import { missingRights } from "../warehouse/rights.ts";
+import { loginOf } from "./browser-login.ts";
 import type { Context } from "./context.ts";
 
 const oldestServer = 14;
@@ -36,6 +37,7 @@ const checks: readonly (readonly [name: string, check: Check])[] = [
   ["redis", redis],
   ["fleet", fleet],
   ["deliveries", deliveries],
+  ["login", login],
   ["tables", tables],
 ];
 
@@ -181,6 +183,18 @@ async function deliveries({ database }: Context): Promise<Finding[]> {
       remedy: refused === 0 ? "see to the receiver" : `see to the receiver; to send what it refused again: ${again}`,
     };
   });
+}
+
+async function login({ settings }: Context): Promise<Finding[]> {
+  const { oidc, publicUrl, tls, host, port } = settings.server;
+  if (oidc?.login === undefined) return [];
+  const here = tls === undefined ? `http://${host}:${port}` : "https://<where people reach the server>";
+  const callback = `${(publicUrl ?? here).replace(/\/$/, "")}/login/callback`;
+  await loginOf(settings)?.begin(callback, "/");
+  const message = `${oidc.issuer} answers; there, the client ${oidc.login.clientId} needs the redirect URI ${callback}`;
+  if (publicUrl !== undefined || tls !== undefined) return [{ check: "login", level: "ok", message }];
+  const remedy = "set server.publicUrl to the https address at which people reach the server";
+  return [{ check: "login", level: "warn", message: `${message}, where nobody else can log in`, remedy }];
 }
 
 async function tables({ database, catalog }: Context): Promise<Finding[]> {

@@ -107,6 +107,7 @@ export class FakeRederive implements RederivePort {
   settings: RederivePort["settings"];
   readonly queues: readonly Queue[];
   readonly calls: { act: string; actor: Actor; args: unknown[] }[] = [];
+  readonly login = undefined;
   parts: readonly Readiness[] = [
     { part: "postgres", ok: true },
     { part: "migrations", ok: true },

@@ -1,6 +1,7 @@
 /**
- * Secrets and rows stay where they belong: a real run over HTTP with a canary in the passwords of both servers, in headers, in a
- * row and in the error that this row causes, and then a search through everything that leaves the process or lies in Redis.
+ * Secrets and rows stay where they belong: a real run over HTTP with a canary in the passwords of both servers, in headers, in the
+ * secret with which a login fails, in a row and in the error that this row causes, and then a search through everything that
+ * leaves the process or lies in Redis.
  */
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -9,11 +10,13 @@ import { context, metrics as metricsApi, propagation, trace } from "@opentelemet
 import { Redis } from "ioredis";
 import { createRederive } from "rederive";
 import { runToEnd } from "rederive/testing";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { startServer } from "../../src/server/index.ts";
 import { createLog } from "../../src/telemetry/log.ts";
 import { startTelemetry, type Telemetry } from "../../src/telemetry/sdk.ts";
 import { aCanary } from "../server/support.ts";
+import { logIn, Visitor } from "../server/visitor.ts";
+import { audience, loginClient, startIssuer } from "../support/issuer.ts";
 import { withOwnRedis } from "../support/redis.ts";
 import { lacks } from "../support/require.ts";
 import { shop, withShop } from "../usecases/shop.ts";
@@ -25,12 +28,15 @@ let telemetry: Telemetry | undefined;
 afterEach(async () => {
   await telemetry?.shutdown();
   await memory?.stop();
+  vi.unstubAllEnvs();
   for (const api of [trace, metricsApi, context, propagation]) api.disable();
 });
 
 describe.skipIf(lacks("own-redis"))("a canary", () => {
   it("has no hits in logs, traces, metrics, Redis, audit, answers", { timeout: 120_000 }, async () => {
-    const canary = { database: aCanary(), redis: aCanary(), header: aCanary(), row: aCanary() };
+    const canary = { database: aCanary(), redis: aCanary(), header: aCanary(), row: aCanary(), client: aCanary() };
+    vi.stubEnv("REDERIVE_OIDC_CLIENT_SECRET", canary.client);
+    const issuer = await startIssuer({ ada: {} }, { redirectUris: ["http://127.0.0.1/login/callback"] });
     memory = rememberSpans();
     telemetry = await startTelemetry({ serviceName: "rederive", role: "web", variables: {} });
     const lines: string[] = [];
@@ -52,6 +58,9 @@ describe.skipIf(lacks("own-redis"))("a canary", () => {
             databaseUrl: withPassword(url, canary.database, role),
             redisUrl: withPassword(redisUrl, canary.redis),
             ...{ prefix, environment: "test", leaseMs: 5_000 },
+            server: {
+              oidc: { issuer: issuer.url, audience, mapping: {}, login: { clientId: loginClient.clientId } },
+            },
           },
           { log },
         );
@@ -72,6 +81,10 @@ describe.skipIf(lacks("own-redis"))("a canary", () => {
           for (const path of ["", "/plan", "/approvals"]) {
             await ask(`/api/v1/backfills/${backfill.id}${path}`, { headers: { authorization, cookie } });
           }
+          // The issuer knows the client by another secret.
+          const login = await logIn(new Visitor(), server.url, "ada");
+          expect([login.status, login.body]).toEqual([500, expect.stringContaining("configuration")]);
+          answers.push(login.body);
           await ask("/metrics");
           await ask("/queues/api/queues?activeQueue=backfill&page=1&jobsPerPage=50", { headers: { authorization } });
           await admin.save();
@@ -107,6 +120,7 @@ describe.skipIf(lacks("own-redis"))("a canary", () => {
         } finally {
           await server.close();
           await rederive.close();
+          await issuer.close();
           admin.disconnect();
           await database.query(`reassign owned by ${role} to current_user`);
           await database.query(`drop role ${role}`);
