@@ -22,7 +22,7 @@ import {
   stampedPartitions,
   unchangedTasks,
 } from "../store/live.ts";
-import { movedReads } from "../store/moves.ts";
+import { movedReads, movedSincePlan } from "../store/moves.ts";
 import { backToVerified, beginPromoting, markPromoted, stateOf, unreadiness } from "../store/promotions.ts";
 import { reserveAgain } from "../store/reservations.ts";
 import { insertRestorePoint, readRestorePoints } from "../store/restore-points.ts";
@@ -147,6 +147,7 @@ async function requireReady(tx: Tx, promotion: Promotion): Promise<void> {
   // Those of one that was rolled back, or could not be promoted since, have ended.
   await reserveAgain(tx, promotion.backfill, ["read", "write"]);
   await requireSameReads(tx, promotion.backfill);
+  await requireAsPlanned(tx, promotion);
   const { held, unfinished } = await unreadiness(tx, promotion.backfill);
   if (held.length > 0) {
     throw new RederiveError(
@@ -172,6 +173,20 @@ async function requireSameReads(tx: Tx, backfill: string): Promise<void> {
   throw new RederiveError("plan_stale", `${what.join("; ")} before it was promoted anew or rolled back; plan again`, {
     details: { backfill, moved },
   });
+}
+
+/**
+ * What the plan leaves as it is gets the plan's fingerprint, so it has to be what the plan saw. A running backfill holds it
+ * still; between a rollback and the next promotion anybody may promote over it.
+ */
+async function requireAsPlanned(tx: Tx, { backfill, unchanged }: Promotion): Promise<void> {
+  const datasets = await movedSincePlan(tx, backfill, unchanged);
+  if (datasets.length === 0) return;
+  throw new RederiveError(
+    "plan_stale",
+    `partitions of ${datasets.join(", ")} that backfill ${backfill} leaves as they are were promoted or rolled back after it was planned; plan again`,
+    { details: { backfill, datasets } },
+  );
 }
 
 /** Fills the restore point; nothing live is written yet. */

@@ -2,7 +2,9 @@
  * When live partitions became what they are now, or ceased to be live: what tells whether a task read something else
  * than what is live now.
  */
+import { toMultirange } from "../catalog/ranges.ts";
 import type { Tx } from "../tx.ts";
+import type { DatasetPartitions } from "./contents.ts";
 
 /** SQL of (dataset, partition, at): a promotion or a rollback put other content there, or took it away, at that time. */
 export const liveMoves = `
@@ -14,6 +16,22 @@ export const liveMoves = `
   select w.dataset, w.partition, b.promoted_at
   from rederive.live_before w join rederive.backfill b on b.id = w.backfill
   where not exists (select from rederive.live l where l.dataset = w.dataset and l.partition = w.partition)`;
+
+/**
+ * Of these live partitions, the datasets of which some became what they are, or ceased to be live, after the backfill was
+ * planned: what its plan says of them is about other content. In order.
+ */
+export async function movedSincePlan(tx: Tx, backfill: string, of: readonly DatasetPartitions[]): Promise<string[]> {
+  const rows = await tx.query<{ dataset: string }>(
+    `select distinct w.dataset
+     from unnest($2::text[], $3::text[]) as w (dataset, partitions)
+     join rederive.backfill b on b.id = $1::text
+     join (${liveMoves}) m on m.dataset = w.dataset and w.partitions::int8multirange @> m.partition and m.at > b.created_at
+     order by 1`,
+    [backfill, of.map(({ dataset }) => dataset), of.map(({ partitions }) => toMultirange(partitions))],
+  );
+  return rows.map(({ dataset }) => dataset);
+}
 
 /** One dataset whose tasks read live content that is another now, or gone. */
 export interface MovedRead {

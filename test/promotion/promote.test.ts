@@ -325,14 +325,15 @@ describe("promote", () => {
       await stage.run(
         "delete from rederive.stamp where partition = 1; update rederive.task set state = 'unchanged' where partition = 1",
       );
-      await stage.run(`insert into rederive.live (dataset, partition, stamp, backfill, fingerprint, output_hash, rows, reads)
-        values ('totals', 1, 7, 'old', 'f', '0', 1, '[]'), ('totals', 9, 8, 'old', 'old', '0', 1, null)`);
+      await stage.run(`insert into rederive.live (dataset, partition, stamp, backfill, fingerprint, output_hash, rows, reads, promoted_at)
+        values ('totals', 1, 7, 'old', 'f', '0', 1, '[]', '2001-01-01Z'), ('totals', 9, 8, 'old', 'old', '0', 1, null, '2001-01-01Z')`);
       const pointers =
         "select partition::int, stamp::int > 8 as fresh, fingerprint, unchanged from rederive.live order by 1";
       const before = await stage.rows(pointers);
-      await act.promote({
+      const kept = {
         unchanged: [{ dataset: "totals", partitions: [[9, 10]], fingerprint: "g", because: "unread_change" }],
-      });
+      } as const;
+      await act.promote(kept);
       expect(await stage.value("select string_agg(name, '' order by name) from totals")).toBe("acz");
       expect(await stage.rows(`select partition::int, fingerprint, unchanged from rederive.live order by 1`)).toEqual([
         { partition: 0, fingerprint: "f-bf_1", unchanged: false },
@@ -342,6 +343,20 @@ describe("promote", () => {
       ]);
       await act.rollback();
       expect(await stage.rows(pointers)).toEqual(before);
+      await act.promote(kept);
+      await act.rollback();
+      expect(await stage.rows(pointers)).toEqual(before);
+      // Another backfill puts something else there, which is not what the plan said it would leave.
+      await stage.run(
+        "update rederive.live set stamp = 9, fingerprint = 'new', promoted_at = now() where partition = 9",
+      );
+      await expect(act.promote(kept)).rejects.toMatchObject({
+        code: "plan_stale",
+        message: expect.stringContaining("partitions of totals that"),
+      });
+      expect(await stage.rows("select fingerprint, unchanged from rederive.live where partition = 9")).toEqual([
+        { fingerprint: "new", unchanged: false },
+      ]);
     }));
 
   it.each([
