@@ -1,6 +1,6 @@
 /**
  * Whose datasets a person sees. Where a role is limited to owner groups, its people see and touch the datasets and exposures
- * that their groups own; the rest is not there for them: it is absent from lists, from records inside of others and from
+ * that their groups own, or nobody; the rest is not there for them: it is absent from lists, from records inside of others and from
  * texts. Pure. `reach` says of every use case what that means for it, so that none can be added without saying so.
  */
 import { getTableConfig, type PgTable } from "drizzle-orm/pg-core";
@@ -80,12 +80,27 @@ export const reach = {
 /** What stands in the place of a name that is not theirs. */
 export const outside = "(outside your datasets)";
 
+/** Of a large catalog it takes some milliseconds, and is asked with every request. */
+const sights = new WeakMap<Catalog, Map<string, Sight>>();
+const mostSights = 200;
+
 /** Undefined where the actor sees everything. */
 export function sightOf(actor: Actor, limitedRoles: readonly Role[], catalog: Catalog): Sight | undefined {
   const { groups } = actor;
   if (groups === undefined || !limitedRoles.includes(actor.role)) return undefined;
+  const known = sights.get(catalog) ?? new Map<string, Sight>();
+  sights.set(catalog, known);
+  const key = JSON.stringify([...groups].sort());
+  const sight = known.get(key) ?? sightOfGroups(groups, catalog);
+  if (known.size >= mostSights) known.clear();
+  known.set(key, sight);
+  return sight;
+}
+
+function sightOfGroups(groups: readonly string[], catalog: Catalog): Sight {
+  // What nobody owns is everybody's: most sources are, and who wants a dataset out of sight says whose it is.
   const isTheirs = ({ owner }: { readonly owner?: string | undefined }) =>
-    owner !== undefined && groups.includes(owner);
+    owner === undefined || groups.includes(owner);
   const all = [...catalog.datasets.values()];
   const mine = all.filter(isTheirs);
   const datasets = new Set(mine.map(({ name }) => name));
@@ -212,13 +227,24 @@ function isFields(value: unknown): value is Fields {
 }
 
 /** Whether an entry of a list is a name of somebody else's thing, or is about one. */
-function isOfOthers({ datasets, hidden }: Sight, value: unknown): boolean {
-  if (typeof value === "string") return hidden.has(value) || [...hidden].some((name) => value.startsWith(`${name}.`));
+function isOfOthers(sight: Sight, value: unknown): boolean {
+  const { datasets, hidden } = sight;
+  if (typeof value === "string") return isNameOfOthers(sight, value);
   if (!isFields(value)) return false;
   const { dataset, exposure, reader, name } = value;
   // Of a dataset that the catalog does not have any more nobody knows whose it was.
   if (typeof dataset === "string" && dataset !== outside && !datasets.has(dataset)) return true;
   return [exposure, reader, name].some((each) => typeof each === "string" && hidden.has(each));
+}
+
+/** `zebra`, or a column of it as `zebra.id`. Names may have dots themselves, so the longest that is known decides. */
+function isNameOfOthers({ datasets, exposures, hidden }: Sight, text: string): boolean {
+  for (let end = text.length; end > 0; end = text.lastIndexOf(".", end - 1)) {
+    const name = text.slice(0, end);
+    if (hidden.has(name)) return true;
+    if (datasets.has(name) || exposures.has(name)) return false;
+  }
+  return false;
 }
 
 function textInSight({ hidden, names }: Sight, text: string): string {
