@@ -140,7 +140,8 @@ describe("people of an issuer", () => {
 
   it("approve with their token, and no longer once they came without the role", async () => {
     await withShop(async (stage) => {
-      const governance = { startApprovals: 1 };
+      // Who plans sees everything, whatever groups the issuer tells of.
+      const governance = { startApprovals: 1, limitedRoles: [] };
       const rederive = await stage.open(shop(), { governance, server: { oidc: settings } });
       const as = async (person: string) => actor(rederive, await issuer.tokenOf(person));
       const backfill = await rederive.as(await as("ada")).plan({ datasets: ["facts"], reason: "x" });
@@ -154,6 +155,14 @@ describe("people of an issuer", () => {
         stage.database.query("update rederive.backfill set state = 'running' where id = $1::text", [backfill.id]),
       ).rejects.toMatchObject({ code: "23514" });
       issuer.people["grace"] = { preferred_username: "grace", roles: ["reviewer"] };
+      await as("grace");
+      // The same where an admin shuts her out, whatever the issuer says, until she is let in and comes again.
+      const admin = rederive.as({ name: "root", role: "admin" });
+      await admin.disableIdentity({ person: "grace", reason: "left the company" });
+      await expect(as("grace")).rejects.toMatchObject({ code: "unauthenticated" });
+      await expect(backfill.start()).rejects.toMatchObject({ details: { because: "rights_lost" } });
+      await admin.enableIdentity({ person: "grace", reason: "came back" });
+      await expect(backfill.start()).rejects.toMatchObject({ details: { because: "rights_lost" } });
       await as("grace");
       await backfill.start();
     });

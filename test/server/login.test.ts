@@ -139,6 +139,11 @@ describe("without a session", () => {
       const plain = new Visitor();
       plain.cookies.set("rederive", visitor.cookies.get("__Host-rederive") ?? "");
       expect((await plain.go(`${behind.url}/queues/`)).status).toBe(302);
+      // A trusted proxy may say it, too, where nobody has said what the address is.
+      const headers = { accept: "text/html", "x-forwarded-proto": "https", host: "ops.example" };
+      const begun = await visitor.go(`${server.url}/login`, { headers });
+      expect(begun.cookies[0]).toMatch(/^__Host-rederive-login=.*; HttpOnly; Secure; SameSite=Lax$/);
+      expect(new URL(begun.leadsTo ?? "").searchParams.get("redirect_uri")).toBe("https://ops.example/login/callback");
     } finally {
       await behind.close();
       await other.close();
@@ -352,7 +357,7 @@ describe("a session", () => {
     expect(acts.map(({ act }) => act)).toEqual(["session.logout", "session.login"]);
   });
 
-  it("ends with its person's admission, and so do their tokens and what they approved", async () => {
+  it("ends with its person's admission, and so do their tokens", async () => {
     const { visitor } = await loggedIn("ada");
     const asBearer = async () => {
       const headers = { ...asProgram, authorization: `Bearer ${await issuer.tokenOf("ada")}` };

@@ -82,6 +82,7 @@ describe("rederive migrate --roles", () => {
         await asUser(urls.audit, async (database) => {
           expect(await database.query("select act from rederive.audit")).not.toEqual([]);
           await expect(database.query("select hash from rederive.api_token")).rejects.toMatchObject(denied);
+          await expect(database.query("select hash from rederive.session")).rejects.toMatchObject(denied);
           await expect(
             database.query("insert into rederive.audit (actor, act) values ('x', 'x')"),
           ).rejects.toMatchObject(denied);
@@ -146,6 +147,7 @@ const beyondWorkers = [
   "update public.facts set amount = 0",
   "delete from public.orders",
   "create table public.mine (id int)",
+  "insert into rederive.session (hash, identity, state) values ('x', 1, 'x')",
   "select hash from rederive.api_token",
   "insert into rederive.approval select from rederive.approval",
   "copy public.orders to program 'cat'",
