@@ -19,7 +19,7 @@ export function addApprove(program: Command): void {
     backfill.approve({ act: options.act, digest: options.diff, comment: options.comment }),
   )
     .addOption(new Option("--act <act>", "what is approved").choices(["start", "promote", "rollback"]).default("start"))
-    .option("--diff <digest>", "of the diff that was looked at, for a promotion")
+    .option("--diff <digest>", "of the diff that was looked at, or of what a rollback was refused for")
     .option("--comment <text>", "what to remember about it");
   say(program, "request-changes", "ask for another plan; this one does not start meanwhile", (backfill, options) =>
     backfill.requestChanges({ comment: commentOf(options) }),

@@ -11,7 +11,7 @@ export interface Binding {
   readonly requester: string;
   readonly planHash: string;
   readonly schemaHash: string;
-  /** Of the difference that a promotion would make; undefined where it is not known yet. */
+  /** Of the difference that a promotion would make, or of what a rollback loses; undefined where it is not known yet. */
   readonly diffDigest?: string | undefined;
 }
 
@@ -39,7 +39,7 @@ export function judge(rows: readonly ApprovalRow[], act: ApprovedAct, binding: B
 }
 
 /** Throws `changes_requested`, `approval_void` or `approval_required` where an act may not happen. */
-export function requireApprovals(judged: Judged, act: ApprovedAct, { needed, signOff }: Needs): void {
+export function requireApprovals(judged: Judged, act: ApprovedAct, { needed, signOff }: Needs, digest?: string): void {
   if (needed === 0 && signOff.length === 0) return;
   const [wish] = judged.changesRequested;
   if (wish !== undefined) {
@@ -57,7 +57,7 @@ export function requireApprovals(judged: Judged, act: ApprovedAct, { needed, sig
     ...unsigned.map((owner) => `somebody of ${owner}`),
   ].join(" and ");
   const [last] = judged.void.slice(-1);
-  const details = { act, needed, counting: judged.counting.length, unsigned };
+  const details = { act, needed, counting: judged.counting.length, unsigned, ...(digest && { digest }) };
   if (last !== undefined) {
     throw new RederiveError(
       "approval_void",
@@ -65,7 +65,11 @@ export function requireApprovals(judged: Judged, act: ApprovedAct, { needed, sig
       { details: { ...details, because: last.because } },
     );
   }
-  throw new RederiveError("approval_required", `${act} needs ${what}; ask for "rederive approve"`, { details });
+  const how =
+    act === "rollback"
+      ? '"rederive approve --act rollback", with the digest that "rederive rollback" says when it refuses'
+      : '"rederive approve"';
+  throw new RederiveError("approval_required", `${act} needs ${what}; ask for ${how}`, { details });
 }
 
 export interface Needs {
@@ -107,7 +111,7 @@ function voidOf(row: ApprovalRow, rows: readonly ApprovalRow[], binding: Binding
   if (row.planHash !== binding.planHash) return "plan_changed";
   if (row.schemaHash !== binding.schemaHash) return "schema_changed";
   const isOfAnother = binding.diffDigest !== undefined && row.diffDigest !== binding.diffDigest;
-  if (row.act === "promote" && isOfAnother) return "difference_changed";
+  if (row.act !== "start" && isOfAnother) return "difference_changed";
   const wasRevised = rows.some(
     (other) =>
       other.approver === row.approver &&
@@ -129,6 +133,6 @@ const reasons: Readonly<Record<VoidReason, string>> = {
   rights_lost: "they may not approve any more",
   plan_changed: "it is for another plan",
   schema_changed: "a table that the plan reads or writes has other columns now",
-  difference_changed: "what the promotion would change is not what they saw",
+  difference_changed: "what would change or be lost is not what they saw",
   changes_requested: "they asked for another plan afterwards",
 };

@@ -2,7 +2,7 @@
  * Rollback: what was live before a promotion is live again, row for row, in one transaction.
  *
  * Rows that somebody wrote after the promotion are found first. By default they are a reason to refuse; `keep` leaves
- * them as they are, `overwrite` puts the before-images over them. The restore points are consumed in the same
+ * them as they are, `overwrite` puts the before-images over them. A digest of them is what others agree to. The restore points are consumed in the same
  * transaction, so that a second rollback finds nothing to do and the candidates can be promoted again.
  */
 import { RederiveError } from "../errors.ts";
@@ -33,6 +33,7 @@ import {
 } from "../warehouse/undo.ts";
 import { tellCounts, writeCounts } from "../warehouse/writes.ts";
 import { type AttemptOptions, attempt } from "./attempt.ts";
+import { type LossDigests, lossDigests } from "./difference.ts";
 import { type Change, inOrder, type Step, writeInOrder } from "./order.ts";
 
 export interface Rollback {
@@ -42,9 +43,16 @@ export interface Rollback {
   readonly reason: string | null;
   /** Default "refuse". */
   readonly onLaterWrites?: LaterWrites;
-  /** Writes the audit row, in the rollback's transaction, as its last step. `later` are the rows written after the promotion. */
-  readonly audit: (tx: Tx, report: MergeReport, later: readonly LaterRows[]) => Promise<void>;
+  /** Writes the audit row, in the rollback's transaction, as its last step. */
+  readonly audit: (tx: Tx, report: MergeReport, loss: Loss) => Promise<void>;
   readonly options?: AttemptOptions;
+}
+
+/** The rows written after the promotion. */
+export interface Loss {
+  readonly later: readonly LaterRows[];
+  /** What has to be agreed to; undefined where there are none. */
+  readonly digest: string | undefined;
 }
 
 /** One dataset on its way back: what the promotion inserted is deleted, what it updated gets its old values. */
@@ -76,13 +84,11 @@ async function rollBackInside(tx: Tx, request: Rollback): Promise<MergeReport> {
   for (const input of request.datasets) undos.push(await prepare(tx, request, input, points));
   const targets = undos.map((undo) => undo.target);
   const facts = await readMergeable(tx, targets);
-  const later = await findLaterWrites(tx, undos);
-  if (request.onLaterWrites === undefined || request.onLaterWrites === "refuse")
-    refuseLaterWrites(request.backfill, later);
+  const loss = await judgeLoss(tx, request, await findLaterWrites(tx, undos));
   const steps = await inOrder(tx, targets, facts, async (target) => undoingOf(target, undos, points));
   const datasets = await carryOut(tx, steps);
   for (const undo of undos) await verifyUndo(tx, undo);
-  return finish(tx, request, datasets, later);
+  return finish(tx, request, datasets, loss);
 }
 
 async function requirePromoted(tx: Tx, backfill: string): Promise<void> {
@@ -133,17 +139,28 @@ async function findLaterWrites(tx: Tx, undos: readonly Undo[]): Promise<LaterRow
   return later.filter(({ changed }) => changed > 0);
 }
 
-function refuseLaterWrites(backfill: string, later: readonly LaterRows[]): void {
-  if (later.length === 0) return;
+async function judgeLoss(
+  tx: Tx,
+  { backfill, onLaterWrites = "refuse" }: Rollback,
+  later: readonly LaterRows[],
+): Promise<Loss> {
+  if (later.length === 0) return { later, digest: undefined };
+  const digests = await lossDigests(tx, backfill, later);
+  if (onLaterWrites === "refuse") throw refusal(backfill, later, digests);
+  return { later, digest: digests[onLaterWrites] };
+}
+
+function refusal(backfill: string, later: readonly LaterRows[], digests: LossDigests): RederiveError {
   const what = later.map(
     ({ dataset, changed, samples }) =>
       `${changed} rows of ${dataset} (${samples.map((key) => JSON.stringify(key)).join(", ")})`,
   );
-  throw new RederiveError(
+  return new RederiveError(
     "live_writes_since_promotion",
     `${what.join("; ")} were written after backfill ${backfill} was promoted, and a rollback would overwrite them; ` +
-      'roll back with the policy "keep" to leave them as they are, or "overwrite" to lose them',
-    { details: { backfill, datasets: later } },
+      'roll back with the policy "keep" to leave them as they are, or "overwrite" to lose them; ' +
+      `where others have to agree, keep has the digest ${digests.keep} and overwrite ${digests.overwrite}`,
+    { details: { backfill, datasets: later, digests } },
   );
 }
 
@@ -168,12 +185,7 @@ async function carryOut(tx: Tx, steps: readonly Step<Undoing>[]): Promise<MergeC
   return written.map((counts) => ({ ...counts, deleted: deleted.get(counts.dataset) ?? 0 }));
 }
 
-async function finish(
-  tx: Tx,
-  request: Rollback,
-  datasets: readonly MergeCounts[],
-  later: readonly LaterRows[],
-): Promise<MergeReport> {
+async function finish(tx: Tx, request: Rollback, datasets: readonly MergeCounts[], loss: Loss): Promise<MergeReport> {
   await restorePointers(tx, request.backfill);
   await deleteRestorePoints(tx, request.backfill);
   await noteOwnWrites(
@@ -188,6 +200,6 @@ async function finish(
   await endReservations(tx, request.backfill);
   await markRolledBack(tx, request.backfill, request.reason);
   const report: MergeReport = { backfill: request.backfill, state: "rolled_back", datasets };
-  await request.audit(tx, report, later);
+  await request.audit(tx, report, loss);
   return report;
 }

@@ -15,7 +15,9 @@ const approveBody = z
       z
         .string()
         .regex(/^[0-9a-f]{64}$/, "a digest is 64 of 0-9 and a-f")
-        .describe("For a promotion: digest of the diff that was looked at"),
+        .describe(
+          "For a promotion: digest of the diff that was looked at; for a rollback: one of the digests of its refusal",
+        ),
     ),
     comment: z.exactOptional(reason),
   })

@@ -39,6 +39,16 @@ export async function markRolledBack(tx: Tx, backfill: string, reason: string | 
   return true;
 }
 
+/** When a backfill was promoted the last time, to the microsecond: it names that promotion. */
+export async function promotionOf(tx: Tx, backfill: string): Promise<string> {
+  const [row] = await tx.query<{ at: string | null }>(
+    `select to_char(promoted_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at
+     from rederive.backfill where id = $1::text`,
+    [backfill],
+  );
+  return row?.at ?? "";
+}
+
 export async function stateOf(tx: Tx, backfill: string): Promise<BackfillState | undefined> {
   const [row] = await tx.query<{ state: BackfillState }>("select state from rederive.backfill where id = $1::text", [
     backfill,

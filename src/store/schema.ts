@@ -534,7 +534,7 @@ export const apiToken = rederive.table(
 
 /**
  * What people said of a plan: approvals, requests for changes and comments. An approval counts for the plan and, of a
- * promotion, for the difference that was seen. Nobody approves what they asked for, whoever writes the row.
+ * promotion or a rollback, for what was seen of it. Nobody approves what they asked for, whoever writes the row.
  */
 export const approval = rederive.table(
   "approval",
@@ -554,7 +554,7 @@ export const approval = rederive.table(
     identity: id("identity").references(() => identity.id),
     /** Of the tables that the plan reads and writes, as they were. */
     schemaHash: text("schema_hash").notNull(),
-    /** Of the difference that was seen; only for promotions. */
+    /** Of what was seen: the difference of a promotion, or what a rollback does to later writes. */
     diffDigest: text("diff_digest"),
     comment: text("comment"),
     at: at("at").notNull().default(sql`clock_timestamp()`),
@@ -572,7 +572,7 @@ export const approval = rederive.table(
     check("approval_by_another", sql`${table.verdict} <> 'approved' or ${table.approver} <> ${table.requester}`),
     check(
       "approval_of_difference",
-      sql`(${table.act} = 'promote' and ${table.verdict} = 'approved') = (${table.diffDigest} is not null)`,
+      sql`(${table.act} in ('promote', 'rollback') and ${table.verdict} = 'approved') = (${table.diffDigest} is not null)`,
     ),
     index("approval_backfill").on(table.backfill),
   ],

@@ -23,7 +23,7 @@ import { type Context, requireBackfill, requireLocked, requireSameEnvironment, w
 export interface ApproveInput {
   /** What is approved: the plan (default), its promotion, or a rollback that overwrites later writes. */
   readonly act?: ApprovedAct | undefined;
-  /** For a promotion: `digest` of the diff that was looked at. */
+  /** For a promotion: `digest` of the diff that was looked at. For a rollback: one of `digests` of its refusal. */
   readonly digest?: string | undefined;
   readonly comment?: string | undefined;
 }
@@ -176,8 +176,17 @@ function requireDigest(id: string, act: ApprovedAct, digest: string | undefined)
       `approve the promotion of ${id} with the digest of the diff that you looked at; "rederive diff ${id}" prints it`,
     );
   }
-  if (act !== "promote" && digest !== undefined) {
-    throw new RederiveError("usage", `a digest belongs to the approval of a promotion, not of a ${act}`);
+  if (act === "rollback" && digest === undefined) {
+    throw new RederiveError(
+      "usage",
+      `approve the rollback of ${id} with the digest of what you saw that it does to later writes; "rederive rollback ${id}" refuses and says it`,
+    );
+  }
+  if (act === "start" && digest !== undefined) {
+    throw new RederiveError(
+      "usage",
+      "a digest belongs to the approval of a promotion or of a rollback, not of a start",
+    );
   }
 }
 

@@ -17,7 +17,10 @@ import { columnsOfTables } from "../warehouse/columns.ts";
 import { tableName } from "../warehouse/quote.ts";
 import { type Context, requireSameEnvironment } from "./context.ts";
 
-/** Throws unless enough people have agreed, as of this transaction. `digest` is that of the difference about to be made. */
+/**
+ * Throws unless enough people have agreed, as of this transaction. `digest` is that of the difference about to be made, or
+ * of what a rollback does to the rows of others.
+ */
 export async function requireApproved(
   context: Context,
   tx: Tx,
@@ -27,7 +30,7 @@ export async function requireApproved(
   requireSameEnvironment(context, row);
   const needs = needsOf(requirementNow(context, row), act);
   if (needs.needed === 0 && needs.signOff.length === 0) return;
-  requireApprovals(await judgedNow(context, tx, row, act, digest), act, needs);
+  requireApprovals(await judgedNow(context, tx, row, act, digest), act, needs, digest);
 }
 
 /** Whether `start` would be let through now. */

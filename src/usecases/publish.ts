@@ -110,9 +110,9 @@ export async function rollback(context: Context, id: string, input: RollbackInpu
       reason: input.reason,
       ...(input.onLaterWrites === undefined ? {} : { onLaterWrites: input.onLaterWrites }),
       options: attemptOptions(context),
-      audit: async (tx, report, later) => {
-        // Rows of others are lost or left out: that takes two.
-        if (later.length > 0) await requireApproved(context, tx, row, { act: "rollback" });
+      audit: async (tx, report, { later, digest }) => {
+        // Rows of others are lost or left out: that takes two, who have seen which.
+        if (digest !== undefined) await requireApproved(context, tx, row, { act: "rollback", digest });
         await appendAudit(tx, {
           actor: context.actor.name,
           act: "backfill.rollback",
@@ -123,6 +123,7 @@ export async function rollback(context: Context, id: string, input: RollbackInpu
             datasets: report.datasets,
             onLaterWrites: input.onLaterWrites ?? "refuse",
             laterWrites: later.map(({ dataset, changed }) => ({ dataset, changed })),
+            ...(digest === undefined ? {} : { digest }),
           },
         });
       },

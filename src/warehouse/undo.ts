@@ -33,6 +33,8 @@ export interface Undo {
 export interface LaterRows {
   readonly dataset: string;
   readonly changed: number;
+  /** Of their keys and of what is live there now; the same for the same rows in any order. */
+  readonly digest: string;
   readonly samples: readonly Readonly<Record<string, string | null>>[];
 }
 
@@ -205,12 +207,17 @@ async function readLater(tx: Tx, target: Target): Promise<LaterRows> {
   const names = target.key.map((name) => `'${name.replaceAll("'", "''")}'`).join(", ");
   const values = target.key.map((name) => `${column("r", name)}::text`).join(", ");
   const [row] = await tx.query<LaterRows>(
-    `select (select count(*)::float8 from ${target.restorePoint} r where r.${later}) as changed,
+    `select found.changed, found.digest,
        coalesce((select json_agg(k.key) from (
          select json_object(array[${names}]::text[], array[${values}]::text[]) as key
-         from ${target.restorePoint} r where r.${later} order by ${columnsOf("r", target.key)} limit 5) k), '[]') as samples`,
+         from ${target.restorePoint} r where r.${later} order by ${columnsOf("r", target.key)} limit 5) k), '[]') as samples
+     from (
+       select count(*)::float8 as changed,
+         coalesce(sum(hashtextextended(row(${columnsOf("r", target.key)})::text || coalesce(l::text, ''), 0)::numeric), 0)::text as digest
+       from ${target.restorePoint} r left join ${target.table} l on ${sameKey(target, "l", "r")} where r.${later}) found`,
   );
-  return { dataset: target.dataset, changed: row?.changed ?? 0, samples: row?.samples ?? [] };
+  const { changed = 0, digest = "0", samples = [] } = row ?? {};
+  return { dataset: target.dataset, changed, digest, samples };
 }
 
 /** A rewritten row keeps the other columns as they are live, not as they were before the promotion. */

@@ -188,7 +188,7 @@ describe.each(laterWrites)("rollback after $what", ({ write, row }) => {
       const told: unknown[] = [];
       await act.rollback({
         onLaterWrites: "overwrite",
-        audit: async (_tx, _report, later) => void told.push(...later),
+        audit: async (_tx, _report, { later }) => void told.push(...later),
       });
       expect(await stage.hashOf("totals")).toBe(before);
       expect(told).toMatchObject([{ dataset: "totals", changed: 1 }]);

@@ -227,12 +227,37 @@ it("wants a second person for a rollback that overwrites later writes", async ()
     const { backfill, as, database } = stage;
     await (await as(grace)).approve({ act: "promote", digest });
     await backfill.promote({ reason: "go" });
-    await database.query("update revenue set orders = 99 where day = '2026-01-01'");
+    const write = (orders: number) =>
+      database.query("update revenue set orders = $1::int4 where day = '2026-01-01'", [orders]);
+    await write(99);
     const forced = { reason: "all of it", onLaterWrites: "overwrite" } as const;
     await expect(backfill.rollback(forced)).rejects.toMatchObject({ code: "approval_required" });
+    await expect((await as(grace)).approve({ act: "rollback" })).rejects.toMatchObject({ code: "usage" });
+    /** What grace sees that is to be decided: the digest of what she would agree to. */
+    const seen = async (policy: "overwrite" | "keep") => {
+      const refused = await (await as(grace)).rollback({ reason: "a look" }).catch((error: unknown) => error);
+      expect(refused).toMatchObject({ code: "live_writes_since_promotion" });
+      return (refused as { details: { digests: Record<string, string> } }).details.digests[policy] as string;
+    };
+    const approve = async (loss: string) => (await as(grace)).approve({ act: "rollback", digest: loss });
+    await approve(await seen("keep"));
+    const otherwise = { code: "approval_void", details: { because: "difference_changed" } };
+    await expect(backfill.rollback(forced)).rejects.toMatchObject(otherwise);
+    await approve(await seen("overwrite"));
+    // The same row, but not what she saw in it; then more rows.
+    await write(98);
+    await expect(backfill.rollback(forced)).rejects.toMatchObject(otherwise);
+    await write(99);
+    await database.query("update revenue set orders = 7 where day = '2026-01-02' and currency = 'EUR'");
+    await expect(backfill.rollback(forced)).rejects.toMatchObject(otherwise);
     expect((await backfill.status()).state).toBe("promoted");
-    await (await as(grace)).approve({ act: "rollback" });
+    await approve(await seen("overwrite"));
     expect((await backfill.rollback(forced)).state).toBe("rolled_back");
+    // Promoted again, the same rows written again: it is another promotion.
+    await backfill.promote({ reason: "once more" });
+    await write(99);
+    await database.query("update revenue set orders = 7 where day = '2026-01-02' and currency = 'EUR'");
+    await expect(backfill.rollback(forced)).rejects.toMatchObject(otherwise);
   });
 });
 
