@@ -9,6 +9,7 @@ import { promote as promoteDatasets } from "../promotion/promote.ts";
 import { rollback as rollBackDatasets } from "../promotion/rollback.ts";
 import type { DatasetDiff, Diff, MergeReport } from "../report.ts";
 import { appendAudit } from "../store/audit.ts";
+import { auditLag } from "../store/audit-chain.ts";
 import { type BackfillRow, decisionOf, readDatasets } from "../store/backfills.ts";
 import { endReservations } from "../store/reservations.ts";
 import { recordPromotion } from "../telemetry/metrics.ts";
@@ -16,6 +17,7 @@ import { withSpan } from "../telemetry/spans.ts";
 import { columnsHidden, type Hidden, maskRow } from "../warehouse/mask.ts";
 import type { MergeInput } from "../warehouse/target.ts";
 import { requireApproved } from "./approved.ts";
+import { requireChained } from "./chained.ts";
 import { type Context, requireBackfill, wrongState } from "./context.ts";
 import type { Reasoned } from "./control.ts";
 import { correctUnwatched } from "./unwatched.ts";
@@ -71,6 +73,7 @@ export async function promote(context: Context, id: string, input: PromoteInput)
   const row = await requireBackfill(context.database, id);
   // What is missing is said before anybody's table is locked; what counts is asked again before the commit.
   await requireApproved(context, context.database, row, { act: "promote" });
+  await requireChained(context);
   const datasets = await mergeInputs(context, id);
   return counted(context, "promote", row, () =>
     promoteDatasets(context.database, {
@@ -102,6 +105,7 @@ export async function promote(context: Context, id: string, input: PromoteInput)
 export async function rollback(context: Context, id: string, input: RollbackInput): Promise<MergeReport> {
   requireReason("rollback", input.reason);
   const row = await requireBackfill(context.database, id);
+  const { unchained } = await auditLag(context.database);
   const datasets = await mergeInputs(context, id);
   return counted(context, "rollback", row, () =>
     rollBackDatasets(context.database, {
@@ -121,6 +125,7 @@ export async function rollback(context: Context, id: string, input: RollbackInpu
           planHash: row.planHash,
           details: {
             datasets: report.datasets,
+            unchained,
             onLaterWrites: input.onLaterWrites ?? "refuse",
             laterWrites: later.map(({ dataset, changed }) => ({ dataset, changed })),
             ...(digest === undefined ? {} : { digest }),
