@@ -46,6 +46,7 @@ export {
   defineConfig,
   type Environment,
   type GovernanceConfig,
+  type LoginConfig,
   type OidcConfig,
   type ServerConfig,
   type Settings,

@@ -1,7 +1,11 @@
 /** Login in a browser against a real OpenID issuer on this machine: what it leads to, and what it does not let through. */
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import express from "express";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createRederive, type Rederive } from "../../src/rederive.ts";
-import { type RunningServer, startServer } from "../../src/server/index.ts";
+import { createApp, type RunningServer, startServer } from "../../src/server/index.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
 import { createLog } from "../../src/telemetry/log.ts";
 import type { Database } from "../../src/tx.ts";
@@ -29,7 +33,9 @@ const log = createLog({ name: "web", destination: { write: (line: string) => lin
 beforeAll(async () => {
   vi.stubEnv("REDERIVE_OIDC_CLIENT_SECRET", loginClient.clientSecret);
   issuer = await startIssuer(people, {
-    redirectUris: ["http://127.0.0.1/login/callback", "https://ops.example/login/callback"],
+    redirectUris: ["/login/callback", "/ops/login/callback"]
+      .map((path) => `http://127.0.0.1${path}`)
+      .concat("https://ops.example/re/login/callback"),
   });
   const created = await createTestDatabase();
   drop = created.drop;
@@ -125,14 +131,18 @@ describe("without a session", () => {
 
   it("behind TLS the cookies are bound to the host and to TLS", async () => {
     const [{ url }] = (await database.query<{ url: string }>("select current_database() as url")) as [{ url: string }];
-    const other = await open(new URL(`/${url}`, rederive.settings.databaseUrl).href, "https://ops.example/");
+    // The proxy takes the beginning of the path away.
+    const publicUrl = "https://ops.example/re";
+    const other = await open(new URL(`/${url}`, rederive.settings.databaseUrl).href, publicUrl);
     const behind = await startServer(other, { port: 0, log });
     try {
       const visitor = new Visitor();
+      const first = await visitor.go(`${behind.url}/queues/`);
+      expect(first.headers.location).toBe(`/re/login?returnTo=${encodeURIComponent("/re/queues/")}`);
       const callback = await askIssuer(visitor, behind.url, "vera");
-      expect(callback).toMatch(/^https:\/\/ops\.example\/login\/callback\?code=/);
-      const page = await visitor.go(`${behind.url}${callback.slice("https://ops.example".length)}`);
-      expect(page.status).toBe(302);
+      expect(callback).toMatch(/^https:\/\/ops\.example\/re\/login\/callback\?code=/);
+      const page = await visitor.go(`${behind.url}${callback.slice(publicUrl.length)}`);
+      expect([page.status, page.headers.location]).toEqual([302, "/re/queues/"]);
       expect(page.cookies[1]).toMatch(/^__Host-rederive=[\w-]{43}; Path=\/; HttpOnly; Secure; SameSite=Lax$/);
       expect((await visitor.go(`${behind.url}/queues/`)).status).toBe(200);
       // One that a plain connection could have set is not looked at.
@@ -149,6 +159,29 @@ describe("without a session", () => {
       await other.close();
     }
   });
+});
+
+it("below a path of another application, login and session are that path's", async () => {
+  const outer = express();
+  outer.set("trust proxy", 1);
+  outer.use("/ops", createApp(rederive, { log }));
+  const listening = createServer(outer).listen(0, "127.0.0.1");
+  await once(listening, "listening");
+  const base = `http://127.0.0.1:${(listening.address() as AddressInfo).port}/ops`;
+  try {
+    const visitor = new Visitor();
+    expect((await visitor.go(`${base}/queues/`)).headers.location).toMatch(
+      /^\/ops\/login\?returnTo=%2Fops%2Fqueues%2F$/,
+    );
+    const page = await logIn(visitor, base, "ada");
+    expect([page.status, page.leadsTo]).toEqual([302, `${base}/queues/`]);
+    expect((await visitor.go(`${base}/api/v1/session`, { headers: asProgram })).status).toBe(200);
+    expect((await visitor.go(`${base}/logout`)).body).toContain('action="/ops/logout"');
+    expect((await visitor.go(`${base}/`)).status).toBe(404);
+  } finally {
+    listening.closeAllConnections();
+    listening.close();
+  }
 });
 
 describe("a login that is not right", () => {
