@@ -172,7 +172,7 @@ function seen(sight: Sight, value: unknown, key: string, parent: Fields): unknow
   if (!isFields(value)) return value;
   const isByDataset = recordFields.has(key);
   const kept = Object.entries(value).filter(
-    ([name, each]) => !(isByDataset && sight.hidden.has(name)) && !isUnseen(sight, each),
+    ([name, each]) => !(isByDataset && sight.hidden.has(name)) && (isData(name, each, value) || !isUnseen(sight, each)),
   );
   return Object.fromEntries(kept.map(([name, each]) => [name, seen(sight, each, name, value)]));
 }
