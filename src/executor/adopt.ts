@@ -30,7 +30,7 @@ export function rowsOfEarlier(
 ): RowsOfEarlier | undefined {
   if (earlier === undefined || adoptable === undefined) return undefined;
   if (!bindings.every((binding) => readsTheSame(binding, adoptable.inputs))) return undefined;
-  return { table: earlier.candidate, outputHash: adoptable.outputHash };
+  return { table: earlier.candidate, stamp: adoptable.stamp, outputHash: adoptable.outputHash };
 }
 
 /** The same partitions, wherever their rows were. */

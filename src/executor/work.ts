@@ -63,6 +63,12 @@ export interface Attempt {
   readonly at: (point: TaskPoint, ref: TaskRef) => Promise<void>;
 }
 
+/** What one task gave. */
+interface Computed extends Measured {
+  /** The stamp of those who computed the rows, where they were taken over. */
+  readonly adoptedFrom: string | null;
+}
+
 /** An attempt at one task. */
 export type SingleAttempt = Attempt & { readonly parts: readonly [Part] };
 
@@ -88,9 +94,9 @@ export async function work(attempt: SingleAttempt): Promise<TaskOutcome> {
 
 async function workOnce(attempt: SingleAttempt): Promise<TaskOutcome> {
   const [part] = attempt.parts;
-  const [computed] = (await compute(attempt)) as [Measured];
+  const [computed] = (await compute(attempt)) as [Computed];
   const held = await recordVerdict(attempt, part, computed);
-  const measured = await remeasured(attempt, part, computed);
+  const measured = { ...computed, ...(await remeasured(attempt, part, computed)) };
   const [finished] = await seal(attempt, [measured]);
   if (finished === undefined) return standing(await stateOf(attempt, part));
   return { kind: "done", rows: measured.rowsWritten, held, consumers: finished.consumers };
@@ -115,7 +121,7 @@ export async function workTogether(attempt: Attempt): Promise<TaskOutcome[] | un
 }
 
 /** Begins and computes; for `select` in one round trip. */
-async function compute(attempt: Attempt): Promise<Measured[]> {
+async function compute(attempt: Attempt): Promise<Computed[]> {
   const specs = attempt.parts.map(({ spec }) => spec);
   const computed = await withSpan("compute", {}, () => computeOrAdopt(attempt, specs));
   await reached(attempt, "computed");
@@ -123,14 +129,18 @@ async function compute(attempt: Attempt): Promise<Measured[]> {
 }
 
 /** What is taken over must be what its own backfill has measured; where it is not, it is computed after all. */
-async function computeOrAdopt(attempt: Attempt, specs: readonly TaskSpec[]): Promise<Measured[]> {
+async function computeOrAdopt(attempt: Attempt, specs: readonly TaskSpec[]): Promise<Computed[]> {
   const computed = await computeSpecs(attempt, specs);
   const asMeasured = ({ adopts }: TaskSpec, index: number) =>
     adopts === undefined || adopts.outputHash === computed[index]?.outputHash;
-  if (specs.every(asMeasured)) return computed;
+  if (specs.every(asMeasured)) return withOrigins(specs, computed);
   await attempt.session.query("rollback");
   const trusted = specs.map((spec, index) => (asMeasured(spec, index) ? spec : withoutAdoption(spec)));
-  return await computeSpecs(attempt, trusted);
+  return withOrigins(trusted, await computeSpecs(attempt, trusted));
+}
+
+function withOrigins(specs: readonly TaskSpec[], measured: readonly Measured[]): Computed[] {
+  return measured.map((each, index) => ({ ...each, adoptedFrom: specs[index]?.adopts?.stamp ?? null }));
 }
 
 function withoutAdoption({ adopts: _adopts, ...spec }: TaskSpec): TaskSpec {
@@ -194,7 +204,7 @@ export async function remeasured(
 }
 
 /** Finishes and commits: what became of each task, or nothing at all where one of them is not ours any more. */
-async function seal(attempt: Attempt, measured: readonly Measured[]): Promise<readonly Finished[]> {
+async function seal(attempt: Attempt, measured: readonly Computed[]): Promise<readonly Finished[]> {
   const { session, parts } = attempt;
   const finished = await withSpan("finish", {}, () => finish(attempt, measured));
   if (finished.length < parts.length) {
@@ -208,7 +218,7 @@ async function seal(attempt: Attempt, measured: readonly Measured[]): Promise<re
 }
 
 /** A worker that may have outlived its lease does not even ask. */
-async function finish(attempt: Attempt, measured: readonly Measured[]): Promise<Finished[]> {
+async function finish(attempt: Attempt, measured: readonly Computed[]): Promise<Finished[]> {
   const { parts, plan, dataset, session, signal } = attempt;
   await reached(attempt, "beforeFinish");
   signal.throwIfAborted();
@@ -220,11 +230,11 @@ async function finish(attempt: Attempt, measured: readonly Measured[]): Promise<
     definition: dataset.step.definition,
     hashAlgorithm,
     traceId: currentTraceId() ?? null,
-    tasks: parts.map((part, index) => finishedWork(part, measured[index] as Measured, measured[index - 1])),
+    tasks: parts.map((part, index) => finishedWork(part, measured[index] as Computed, measured[index - 1])),
   });
 }
 
-function finishedWork({ ref, epoch, spec }: Part, measured: Measured, before: Measured | undefined): FinishedWork {
+function finishedWork({ ref, epoch, spec }: Part, measured: Computed, before: Measured | undefined): FinishedWork {
   return {
     task: ref.task,
     epoch,
@@ -235,6 +245,7 @@ function finishedWork({ ref, epoch, spec }: Part, measured: Measured, before: Me
     checks: stampedChecks(spec.probes, measured.failures),
     startedAt: before?.measuredAt ?? null,
     finishedAt: measured.measuredAt,
+    adoptedFrom: measured.adoptedFrom,
   };
 }
 

@@ -55,6 +55,8 @@ export interface Computed {
   readonly outputHash: string;
   readonly hashAlgorithm: string;
   readonly computedAt: string;
+  /** The backfill that computed the rows, where this one took them over; instants, workers and traces are of that one. */
+  readonly adoptedFrom: string | null;
   readonly workers: readonly string[];
   readonly traceIds: readonly string[];
   readonly promotedAt: string | null;
@@ -101,11 +103,13 @@ export function lineageText(lineage: Lineage): string[] {
 function contentLines({ partitions, computed, kind }: LineageNode): string[] {
   if (computed === null)
     return [`${partitions}: ${kind === "source" ? "a source, written by others" : "made by no backfill"}`];
-  const { backfill, requestedBy, requestedBecause, promotedAt, promotedBy, promotedBecause, confirmedBy } = computed;
+  const { backfill, requestedBy, requestedBecause, promotedAt, promotedBy, promotedBecause, confirmedBy, adoptedFrom } =
+    computed;
   return [
     `${partitions}: ${computed.rows.toLocaleString("en-US")} rows, ${computed.hashAlgorithm} ${computed.outputHash}`,
     `  ${versionText(computed)}, definition ${short(computed.definition)}, fingerprint ${short(computed.fingerprint)}`,
-    `  computed by ${backfill} at ${computed.computedAt}, worker ${computed.workers.join(", ")}${traceText(computed)}`,
+    `  computed by ${adoptedFrom ?? backfill} at ${computed.computedAt}, worker ${computed.workers.join(", ")}${traceText(computed)}`,
+    ...(adoptedFrom === null ? [] : [`  taken over by ${backfill}`]),
     `  asked for by ${requestedBy}: ${requestedBecause}`,
     promotedAt === null
       ? "  never promoted"

@@ -21,6 +21,10 @@ const computed: z.ZodType<Computed> = z.object({
   computedAt: instant,
   workers: z.array(z.string()),
   traceIds: z.array(z.string()),
+  adoptedFrom: z
+    .string()
+    .nullable()
+    .describe("The backfill that computed the rows, where they were taken over from it"),
   promotedAt: instant.nullable(),
   promotedBy: z.string().nullable(),
   promotedBecause: z.string().nullable(),

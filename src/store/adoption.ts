@@ -17,6 +17,8 @@ export interface AdoptionArgs {
 /** What the earlier backfill computed for the partition of a task. */
 export interface Adoptable {
   readonly task: string;
+  /** Of those who computed the rows: the earlier backfill may have taken them over itself. */
+  readonly stamp: string;
   readonly outputHash: string;
   /** What it read for that. */
   readonly inputs: readonly StampInput[];
@@ -30,7 +32,7 @@ export interface Adoptable {
 export async function adoptableTasks(tx: Tx, { tasks, from, hashAlgorithm }: AdoptionArgs): Promise<Adoptable[]> {
   return tx.query<Adoptable>(
     `with earlier as materialized (
-       select t.id, t.backfill, s.output_hash, s.inputs, s.started_at
+       select t.id, t.backfill, coalesce(s.adopted_from, s.id) as stamp, s.output_hash, s.inputs, s.started_at
        from rederive.task t
        join rederive.backfill_dataset d on d.backfill = t.backfill and d.dataset = t.dataset
        join rederive.task et on et.backfill = $2::text and et.dataset = t.dataset and et.partition = t.partition
@@ -50,7 +52,7 @@ export async function adoptableTasks(tx: Tx, { tasks, from, hashAlgorithm }: Ado
        cross join lateral (values (true, i -> 'recomputed'), (false, i -> 'live')) as side (computed, ranges)
        cross join lateral jsonb_array_elements(side.ranges) r
      )
-     select e.id::text as task, e.output_hash as "outputHash", e.inputs
+     select e.id::text as task, e.stamp::text as stamp, e.output_hash as "outputHash", e.inputs
      from earlier e
      where not exists (
        -- Then: the candidate's content, or the live one where it has not been replaced since.

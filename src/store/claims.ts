@@ -226,6 +226,8 @@ export interface FinishedWork {
   /** Instants of Postgres as text; null for the start of the transaction. */
   readonly startedAt: string | null;
   readonly finishedAt: string;
+  /** The stamp of those who computed the rows, where they were taken over. */
+  readonly adoptedFrom: string | null;
 }
 
 export interface StampInput {
@@ -245,7 +247,8 @@ export interface StampInput {
 const finishStatement = `
 with given as materialized (
   select * from jsonb_to_recordset($2::text::jsonb) as g (task int8, epoch int4, inputs jsonb, "rowsRead" int8,
-    "rowsWritten" int8, "outputHash" text, checks jsonb, "startedAt" timestamptz, "finishedAt" timestamptz)
+    "rowsWritten" int8, "outputHash" text, checks jsonb, "startedAt" timestamptz, "finishedAt" timestamptz,
+    "adoptedFrom" int8)
 ), mine as (
   update rederive.task t
   set state = 'done', finished_at = clock_timestamp(), error = null
@@ -256,17 +259,18 @@ with given as materialized (
   returning t.id, t.backfill, t.dataset, t.partition, t.epoch
 ), stamped as (
   insert into rederive.stamp (task, backfill, dataset, partition, epoch, fingerprint, definition, inputs, snapshot,
-    rows_read, rows_written, hash_algorithm, output_hash, checks, worker, trace_id, started_at, finished_at)
+    rows_read, rows_written, hash_algorithm, output_hash, checks, worker, trace_id, started_at, finished_at, adopted_from)
   select m.id, m.backfill, m.dataset, m.partition, m.epoch, $5::text, $6::text, g.inputs, pg_current_snapshot()::text,
     g."rowsRead", g."rowsWritten", $7::text, g."outputHash", g.checks, $4::text, $8::text,
-    coalesce(g."startedAt", now()), g."finishedAt"
+    coalesce(g."startedAt", now()), g."finishedAt", g."adoptedFrom"
   from mine m join given g on g.task = m.id
   on conflict (task) do update set
     epoch = excluded.epoch, fingerprint = excluded.fingerprint, definition = excluded.definition,
     inputs = excluded.inputs, snapshot = excluded.snapshot, rows_read = excluded.rows_read,
     rows_written = excluded.rows_written, hash_algorithm = excluded.hash_algorithm,
     output_hash = excluded.output_hash, checks = excluded.checks, worker = excluded.worker,
-    trace_id = excluded.trace_id, started_at = excluded.started_at, finished_at = excluded.finished_at
+    trace_id = excluded.trace_id, started_at = excluded.started_at, finished_at = excluded.finished_at,
+    adopted_from = excluded.adopted_from
   returning id, task
 ), marked as (
   update rederive.edge e set done = true from mine where e.producer = mine.id and not e.done

@@ -14,7 +14,8 @@ const statements = {
   stamps: `select s.id::text, s.dataset, s.partition::text, s.task::text, s.epoch::text, s.fingerprint, s.definition,
       s.inputs::text, s.rows_read::text as "rowsRead", s.rows_written::text as "rowsWritten",
       s.hash_algorithm as "hashAlgorithm", s.output_hash as "outputHash", s.checks::text, s.worker, s.trace_id as "traceId",
-      ${at("s.started_at")} as "startedAt", ${at("s.finished_at")} as "finishedAt"
+      ${at("s.started_at")} as "startedAt", ${at("s.finished_at")} as "finishedAt",
+      s.adopted_from::text as "adoptedFrom"
     from rederive.stamp s where s.backfill = $1::text and s.id > $2::int8 order by s.id limit $3::int`,
   checks: `select c.id::text, c.dataset, c.partition::text, c.name, c.severity, c.failures::text, c.evidence::text,
       ${at("c.created_at")} as "createdAt"

@@ -21,6 +21,8 @@ export interface Origin {
   readonly hashAlgorithm: string;
   /** Instants as ISO 8601 in UTC. */
   readonly computedAt: string;
+  /** The backfill that computed the rows, where they were taken over from it. */
+  readonly adoptedFrom: string | null;
   readonly workers: readonly string[];
   readonly traceIds: readonly string[];
   /** How many of the partitions are live now. */
@@ -91,19 +93,23 @@ interface OriginRow extends Omit<Origin, "partitions"> {
   readonly partitions: string;
 }
 
+/** Who computed the rows of a stamp: itself, or the one that they were taken over from. */
+const computing = "join rederive.stamp c on c.id = coalesce(s.adopted_from, s.id)";
+
 const described = (source: string, confirmed: string) => `
   select s.dataset, s.backfill, range_agg(int8range(s.partition, s.partition + 1))::text as partitions,
     min(s.fingerprint) as fingerprint, min(s.definition) as definition, sum(s.rows_written)::float8 as rows,
     case when count(*) = 1 then min(s.output_hash)
       else md5(string_agg(s.partition || ':' || s.output_hash, ',' order by s.partition)) end as "outputHash",
-    min(s.hash_algorithm) as "hashAlgorithm", ${iso("max(s.finished_at)")} as "computedAt",
-    (array_agg(distinct s.worker))[1:8] as workers,
-    coalesce((array_agg(distinct s.trace_id) filter (where s.trace_id is not null))[1:8], '{}') as "traceIds",
+    min(s.hash_algorithm) as "hashAlgorithm", ${iso("max(c.finished_at)")} as "computedAt",
+    max(c.backfill) filter (where c.id <> s.id) as "adoptedFrom", (array_agg(distinct c.worker))[1:8] as workers,
+    coalesce((array_agg(distinct c.trace_id) filter (where c.trace_id is not null))[1:8], '{}') as "traceIds",
     (count(*) filter (where l.stamp = s.id))::float8 as live,
     ${iso("max(o.at)")} as "promotedAt", max(o.actor) as "promotedBy", max(o.reason) as "promotedBecause",
     ${confirmed} as "confirmedBy"
   from ${source} o
   join rederive.stamp s on s.task = o.task
+  ${computing}
   left join rederive.live l on l.dataset = s.dataset and l.partition = s.partition
   group by s.dataset, s.backfill
   order by s.dataset, min(s.partition), s.backfill`;
@@ -160,8 +166,9 @@ export async function readingsOf(tx: Tx, backfill: string, dataset: string, part
   const rows = await tx.query<Omit<Reading, "partitions"> & { partitions: string | null; everything: boolean }>(
     `select i ->> 'input' as input, i ->> 'dataset' as dataset, k.source as from,
        bool_or(k.source = 'live' and (i ->> 'everything') is not null) as everything,
-       range_agg(${readRange}) filter (where r is not null)::text as partitions, ${iso("min(s.started_at)")} as "readAt"
+       range_agg(${readRange}) filter (where r is not null)::text as partitions, ${iso("min(c.started_at)")} as "readAt"
      from rederive.task t join rederive.stamp s on s.task = t.id
+     ${computing}
      ${readings}
      where t.backfill = $1::text and t.dataset = $2::text and $3::text::int8multirange @> t.partition and t.state = 'done'
      group by 1, 2, 3
@@ -188,8 +195,9 @@ export async function readersAt(
      select o.dataset as reader, o.backfill, range_agg(int8range(o.partition, o.partition + 1))::text as readers,
        i ->> 'input' as input, i ->> 'dataset' as dataset, k.source as from,
        (range_agg(${readRange}) filter (where r is not null) * $5::text::int8multirange)::text as partitions,
-       ${iso("min(s.started_at)")} as "readAt"
+       ${iso("min(c.started_at)")} as "readAt"
      from origin o join rederive.stamp s on s.task = o.task
+     ${computing}
      ${readings}
      where i ->> 'dataset' = $4::text
        and ((r is not null and ${readRange} && $5::text::int8multirange) or (k.source = 'live' and (i ->> 'everything') is not null))

@@ -231,6 +231,8 @@ export const stamp = rederive.table(
     traceId: text("trace_id"),
     startedAt: at("started_at").notNull(),
     finishedAt: at("finished_at").notNull(),
+    /** The stamp of those who computed the rows, where they were taken over from an earlier backfill. */
+    adoptedFrom: id("adopted_from"),
   },
   (table) => [unique("stamp_task").on(table.task), index("stamp_partition").on(table.dataset, table.partition)],
 );

@@ -68,7 +68,7 @@ export async function taskSpeeds(tx: Tx, datasets: readonly string[]): Promise<M
      cross join lateral (
        select array_agg(seconds order by seconds) as seconds, avg(written)::float8 as rows from (
          select extract(epoch from s.finished_at - s.started_at)::float8 as seconds, s.rows_written as written
-         from rederive.stamp s where s.dataset = d.dataset order by s.id desc limit 200) recent
+         from rederive.stamp s where s.dataset = d.dataset and s.adopted_from is null order by s.id desc limit 200) recent
      ) t
      left join lateral (select avg(rows)::float8 as rows from rederive.live where dataset = d.dataset) l on true
      where t.seconds is not null`,

@@ -42,7 +42,7 @@ const recorded: Readonly<Record<EvidenceTable, readonly Column[]>> = {
     ...[integer("id"), text("dataset"), integer("partition"), integer("task"), integer("epoch")],
     ...[text("fingerprint"), text("definition"), json("inputs"), integer("rowsRead"), integer("rowsWritten")],
     ...[text("hashAlgorithm"), text("outputHash"), json("checks"), text("worker"), text("traceId")],
-    ...[text("startedAt"), text("finishedAt")],
+    ...[text("startedAt"), text("finishedAt"), integer("adoptedFrom")],
   ],
   checks: [
     ...[integer("id"), text("dataset"), integer("partition"), text("name"), text("severity"), integer("failures")],

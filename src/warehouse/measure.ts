@@ -30,6 +30,8 @@ export interface TaskSpec {
 export interface RowsOfEarlier {
   /** Its candidate's quoted, qualified name. */
   readonly table: string;
+  /** Of those who computed them. */
+  readonly stamp: string;
   /** The content hash that it has measured. */
   readonly outputHash: string;
 }

@@ -37,7 +37,7 @@ describe("rows of an earlier backfill", () => {
       const spec = await aSpec(session, made, {
         ordinal: 1,
         replace: true,
-        adopts: { table: earlier.candidate, outputHash: "another" },
+        adopts: { table: earlier.candidate, stamp: "1", outputHash: "another" },
       });
       // What an attempt before this one has left.
       await session.query(`insert into ${spec.candidate} values (12, 'old')`);
@@ -56,6 +56,7 @@ describe("rows of an earlier backfill", () => {
   const binding: Binding = { input, candidate: "", recomputed: [[3, 4]], live: [[4, 6]] };
   const adoptable = (read: Partial<Adoptable["inputs"][number]>): Adoptable => ({
     task: "1",
+    stamp: "9",
     outputHash: "7",
     inputs: [{ input: "given", dataset: "given", recomputed: [], live: [], ...read }],
   });
@@ -64,8 +65,8 @@ describe("rows of an earlier backfill", () => {
     rowsOfEarlier({ earlier } as never, adoptable(read), [binding]);
 
   it("are taken where the same partitions would be read, wherever their rows were", () => {
-    expect(found({ live: [[3, 6]] })).toEqual({ table: "c", outputHash: "7" });
-    expect(found({ recomputed: [[3, 6]] })).toEqual({ table: "c", outputHash: "7" });
+    expect(found({ live: [[3, 6]] })).toEqual({ table: "c", stamp: "9", outputHash: "7" });
+    expect(found({ recomputed: [[3, 6]] })).toEqual({ table: "c", stamp: "9", outputHash: "7" });
   });
 
   it.each([

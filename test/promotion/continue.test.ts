@@ -61,6 +61,22 @@ describe("a backfill that continues another", () => {
       );
       expect(hashes).toHaveLength(39);
       await backfill.promote({ reason: "test" });
+      const { nodes } = await rederive.as(tester).lineage({ dataset: "cleaned", partition: dayOf(2), direction: "up" });
+      const [read] = await stage.database.query<{ at: string; workers: string[] }>(
+        `select to_char(max(finished_at) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at,
+           array_agg(distinct worker) as workers from rederive.stamp
+         where backfill = $1::text and dataset = 'cleaned' and partition = $2::date - date '1970-01-01'`,
+        [earlier.id, dayOf(2)],
+      );
+      expect(nodes.find(({ dataset }) => dataset === "cleaned")?.computed).toMatchObject({
+        ...{
+          backfill: backfill.id,
+          adoptedFrom: earlier.id,
+          computedAt: read?.at,
+          workers: read?.workers,
+          live: "all",
+        },
+      });
       expect(await daysApart(stage)).toEqual({ cleaned: [dayOf(2), dayOf(8)], by_day: [dayOf(2), dayOf(8)] });
       const planner = rederive.startPlanner();
       await eventually(
@@ -80,6 +96,15 @@ describe("a backfill that continues another", () => {
       ]);
       const status = await runToEnd(rederive, backfill);
       expect([status.state, outcomes(status)]).toEqual(["verified", everything]);
+      const anew = await stage.database.query(
+        `select dataset, (date '1970-01-01' + partition::int4)::text as day from rederive.stamp
+         where backfill = $1::text and adopted_from is null and dataset in ('cleaned', 'by_day') order by 1`,
+        [backfill.id],
+      );
+      expect(anew).toEqual([
+        { dataset: "by_day", day: dayOf(8) },
+        { dataset: "cleaned", day: dayOf(8) },
+      ]);
       await backfill.promote({ reason: "test" });
       expect(await daysApart(stage)).toEqual({ cleaned: [dayOf(2)], by_day: [dayOf(2)] });
       const [row] = await stage.database.query<{ months: string; days: string }>(

@@ -356,7 +356,13 @@ function aLineage(): Lineage {
   const computed = {
     ...{ backfill: "bf_7k3m9x2q4d", version: 2, fingerprint: "f", definition: "d", planHash: "p", rows: 31 },
     ...{ requestedBy: "ada", requestedBecause: "refunds were ignored", outputHash: "7", hashAlgorithm: "rows-1" },
-    ...{ computedAt: "2001-02-01T00:00:00.000000Z", workers: ["w1"], traceIds: [], confirmedBy: null },
+    ...{
+      computedAt: "2001-02-01T00:00:00.000000Z",
+      workers: ["w1"],
+      traceIds: [],
+      confirmedBy: null,
+      adoptedFrom: null,
+    },
     ...{ promotedAt: null, promotedBy: null, promotedBecause: null, live: "none" as const },
   };
   return {

@@ -223,7 +223,15 @@ export async function startIdleWorkers(
 }
 
 async function finish(tx: Tx, task: string, epoch: number): Promise<void> {
-  const done = { inputs: [], rowsRead: null, rowsWritten: 0, outputHash: "0", checks: [], startedAt: null };
+  const done = {
+    inputs: [],
+    rowsRead: null,
+    rowsWritten: 0,
+    outputHash: "0",
+    checks: [],
+    startedAt: null,
+    adoptedFrom: null,
+  };
   await finishTasks(tx, {
     planHash: "plan",
     worker: "w",

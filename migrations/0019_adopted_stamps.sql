@@ -1,0 +1,1 @@
+ALTER TABLE "rederive"."stamp" ADD COLUMN "adopted_from" bigint;
