@@ -82,17 +82,18 @@ export class Login {
       });
       const claims = tokens.claims();
       if (claims === undefined) throw refusal("the issuer sent no ID token");
-      const known = personOfClaims(await this.#withRoles(issuer, claims, tokens.access_token), this.#settings);
+      const known = personOfClaims(await this.#completed(issuer, claims, tokens.access_token), this.#settings);
       return { known, returnTo, state };
     } catch (error) {
       throw this.#told(error);
     }
   }
 
-  /** Many issuers say what roles somebody has only when they are asked. */
-  async #withRoles(issuer: oidc.Configuration, claims: oidc.IDToken, accessToken: string): Promise<oidc.IDToken> {
-    const said = claimAt(claims, this.#settings.roleClaim) !== undefined;
-    if (said || issuer.serverMetadata().userinfo_endpoint === undefined) return claims;
+  /** Many issuers tell names and roles only when they are asked. */
+  async #completed(issuer: oidc.Configuration, claims: oidc.IDToken, accessToken: string): Promise<oidc.IDToken> {
+    const { nameClaim, roleClaim, groupsClaim = roleClaim } = this.#settings;
+    const isTold = [nameClaim, roleClaim, groupsClaim].every((name) => claimAt(claims, name) !== undefined);
+    if (isTold || issuer.serverMetadata().userinfo_endpoint === undefined) return claims;
     return { ...(await oidc.fetchUserInfo(issuer, accessToken, claims.sub)), ...claims };
   }
 

@@ -3,8 +3,9 @@
  * its last request, twelve hours after the login, with a logout, and when its person is disabled here. What the person may
  * do is what their identity says at each request, not what it said at the login.
  */
-import { createHash, createHmac, randomBytes } from "node:crypto";
+import { createHmac, randomBytes } from "node:crypto";
 import { RederiveError } from "../errors.ts";
+import { sha256 } from "../hash.ts";
 import * as store from "../store/sessions.ts";
 import type { Tx } from "../tx.ts";
 import { type Actor, isRole } from "./roles.ts";
@@ -28,9 +29,9 @@ export async function openSession(
   login: { readonly identity: string; readonly state: string; readonly replaces: string | undefined },
 ): Promise<string> {
   await store.deleteExpiredSessions(tx);
-  if (login.replaces !== undefined) await store.deleteSession(tx, digest(login.replaces));
+  if (login.replaces !== undefined) await store.deleteSession(tx, sha256(login.replaces));
   const token = randomBytes(32).toString("base64url");
-  const row = { hash: digest(token), identity: login.identity, state: digest(login.state) };
+  const row = { hash: sha256(token), identity: login.identity, state: sha256(login.state) };
   if (await store.insertSession(tx, row)) return token;
   throw new RederiveError("unauthenticated", "this login was ended before; begin again at /login");
 }
@@ -38,7 +39,7 @@ export async function openSession(
 /** Undefined where there is none, or it is over. */
 export async function sessionOf(tx: Tx, token: string): Promise<Session | undefined> {
   if (!tokenShape.test(token)) return undefined;
-  const row = await store.readSession(tx, digest(token));
+  const row = await store.readSession(tx, sha256(token));
   if (row === undefined || !isRole(row.role)) return undefined;
   await store.touchSession(tx, row.id);
   const { person, role, identity, groups, expiresAt } = row;
@@ -47,9 +48,5 @@ export async function sessionOf(tx: Tx, token: string): Promise<Session | undefi
 }
 
 export async function closeSession(tx: Tx, token: string): Promise<void> {
-  await store.deleteSession(tx, digest(token));
-}
-
-function digest(token: string): string {
-  return createHash("sha256").update(token, "utf8").digest("hex");
+  await store.deleteSession(tx, sha256(token));
 }

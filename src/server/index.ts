@@ -26,14 +26,14 @@ import {
   securityHeaders,
 } from "./guard.ts";
 import { healthz, metricsPage, readyz } from "./health.ts";
-import { loginPages } from "./login-pages.ts";
+import { firstPage, loginPages } from "./login-pages.ts";
 import type { RederivePort } from "./port.ts";
 import { problemHandler } from "./problem.ts";
 import { apiRoot } from "./route.ts";
 import { routerOf } from "./router.ts";
 import { routes } from "./routes.ts";
 import { ownPagesAlone } from "./session.ts";
-import { currentSite, knowsSite } from "./site.ts";
+import { currentSite, knowsSite, type Site } from "./site.ts";
 import { readCertificate } from "./tls.ts";
 
 export type { RederivePort } from "./port.ts";
@@ -64,6 +64,11 @@ export interface RunningServer {
 }
 
 export function createApp(rederive: RederivePort, options: AppOptions = {}): Express {
+  return applicationOf(rederive, options, ({ mount }) => mount !== "");
+}
+
+/** `hasFirstPage`: whether `/` is the application's, and not that of one in which it is mounted. */
+function applicationOf(rederive: RederivePort, options: AppOptions, hasFirstPage: (site: Site) => boolean): Express {
   const log = options.log ?? createLog({ name: "web" });
   const localAdmin = options.localAdmin ?? true;
   const who = { localAdmin, failures: new FailedAttempts() };
@@ -98,6 +103,9 @@ export function createApp(rederive: RederivePort, options: AppOptions = {}): Exp
   if (login !== undefined) {
     app.use(["/login", "/logout"], noStore);
     app.use(loginPages({ login, failures: who.failures }));
+    const isOurs: RequestHandler = (_request, response, next) =>
+      hasFirstPage(currentSite(response)) ? next() : next("route");
+    app.get("/", isOurs, prepareRequest, securityHeaders, noStore, firstPage(rederive, login));
   }
 
   app.use(problemHandler(log));
@@ -108,13 +116,8 @@ export async function startServer(rederive: RederivePort, options: ServerOptions
   const log = options.log ?? createLog({ name: "web" });
   const app = express();
   app.disable("x-powered-by");
-  // What people see first; an application in which this is mounted has a first page of its own.
-  if (rederive.login !== undefined) {
-    app.get("/", knowsSite(rederive.settings.server), (_request, response) => {
-      response.redirect(302, `${currentSite(response).path}/queues/`);
-    });
-  }
-  app.use(createApp(rederive, { ...options, log }), prepareRequest, securityHeaders, nowhere, problemHandler(log));
+  const own = applicationOf(rederive, { ...options, log }, () => true);
+  app.use(own, prepareRequest, securityHeaders, nowhere, problemHandler(log));
   const host = options.host ?? rederive.settings.server.host;
   requireSafeAddress(rederive.settings, host);
   const server = serverFor(rederive.settings, app);

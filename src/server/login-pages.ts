@@ -1,13 +1,18 @@
-/** What browsers visit to log in and out: `/login`, where the issuer sends them back to (`/login/callback`), and `/logout`. */
+/**
+ * What browsers visit to log in and out: `/login`, where the issuer sends them back to (`/login/callback`), `/logout`, and the
+ * first page, which says who is logged in. They need no script.
+ */
 import express, { type Request, type RequestHandler, Router } from "express";
 import { isRederiveError } from "../errors.ts";
 import { pendingSeconds } from "../governance/login.ts";
 import { escapeHtml } from "../governance/report-page.ts";
+import type { Session } from "../governance/sessions.ts";
 import type { BrowserLogin } from "../usecases/browser-login.ts";
 import { type FailedAttempts, tooMany } from "./attempts.ts";
 import { onlyReading } from "./guard.ts";
+import type { RederivePort } from "./port.ts";
 import { HttpError } from "./problem.ts";
-import { requireOwnPage, sessionIn } from "./session.ts";
+import { requireOwnPage, sessionIn, toLogin } from "./session.ts";
 import { cookieName, cookieOf, cookieOptions, currentSite, requireSafeSite, type Site } from "./site.ts";
 
 export interface LoginPagesOptions {
@@ -65,21 +70,38 @@ function end({ login, failures }: LoginPagesOptions): RequestHandler {
   };
 }
 
-/** A form, so that logging out needs no script; without a session it says so, and how to begin one. */
+/** Who is logged in, and where to go on. Without a session it leads to the login. */
+export function firstPage(rederive: Pick<RederivePort, "admit">, login: BrowserLogin): RequestHandler {
+  return async (request, response) => {
+    const site = currentSite(response);
+    const session = await sessionIn(request, site, login);
+    if (session === undefined) {
+      toLogin(request, response);
+      return;
+    }
+    const seesQueues = await rederive.admit(session.actor, "queue.read").then(
+      () => true,
+      () => false,
+    );
+    const links = seesQueues ? `<p><a href="${escapeHtml(site.path)}/queues/">Queues</a></p>` : "";
+    response.type("html").send(page(`${greetingOf(session, site)}${links}`));
+  };
+}
+
 function logoutPage(login: BrowserLogin): RequestHandler {
   return async (request, response) => {
     const site = currentSite(response);
     const session = await sessionIn(request, site, login);
-    const path = escapeHtml(site.path);
-    if (session === undefined) {
-      response.type("html").send(page(`<p>You are not logged in.</p><p><a href="${path}/login">Log in</a></p>`));
-      return;
-    }
-    const { name, role } = session.actor;
-    const field = `<input type="hidden" name="csrf" value="${escapeHtml(session.csrf)}">`;
-    const form = `<form method="post" action="${path}/logout">${field}<button>Log out</button></form>`;
-    response.type("html").send(page(`<p>You are ${escapeHtml(name)} (${role}).</p>${form}`));
+    const nobody = `<p>You are not logged in.</p><p><a href="${escapeHtml(site.path)}/login">Log in</a></p>`;
+    response.type("html").send(page(session === undefined ? nobody : greetingOf(session, site)));
   };
+}
+
+/** With a form to log out. */
+function greetingOf({ actor, csrf }: Session, site: Site): string {
+  const field = `<input type="hidden" name="csrf" value="${escapeHtml(csrf)}">`;
+  const form = `<form method="post" action="${escapeHtml(site.path)}/logout">${field}<button>Log out</button></form>`;
+  return `<p>You are ${escapeHtml(actor.name)} (${actor.role}).</p>${form}`;
 }
 
 function logOut(login: BrowserLogin): RequestHandler {
@@ -106,7 +128,7 @@ function callbackOf({ origin, path }: Site): string {
  * browsers do it, which also read `\` as `/` and fold `..`.
  */
 function returnPath(wish: unknown, { path }: Site): string {
-  const home = `${path}/queues/`;
+  const home = `${path}/`;
   if (typeof wish !== "string" || !/^\/[\x21-\x5b\x5d-\x7e]*$/.test(wish)) return home;
   const here = "http://here.invalid";
   const { origin, pathname, search } = new URL(wish, here);
@@ -119,5 +141,6 @@ function queryOf(request: Request): string {
 }
 
 function page(body: string): string {
-  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>rederive</title></head><body>${body}</body></html>`;
+  const head = '<meta charset="utf-8"><title>rederive</title><link rel="icon" href="data:,">';
+  return `<!doctype html><html lang="en"><head>${head}</head><body>${body}</body></html>`;
 }

@@ -59,6 +59,8 @@ describe.skipIf(lacks("redis", "chromium"))("a person with a browser", () => {
     expect(new URL(page.url()).origin).toBe(issuer.url);
     await page.fill("input[name=person]", "ada");
     await page.click("button");
+    await page.getByText("You are ada (operator).").waitFor();
+    await page.getByText("Queues").click();
     await page.waitForURL(`${server.url}/queues/**`);
     await page.getByText("backfill").first().waitFor();
     expect(complaints).toEqual([]);

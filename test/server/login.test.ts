@@ -75,7 +75,7 @@ const asProgram = { accept: "application/json" };
 async function loggedIn(person: string): Promise<{ visitor: Visitor; csrf: string }> {
   const visitor = new Visitor();
   const page = await logIn(visitor, server.url, person);
-  expect([page.status, page.leadsTo]).toEqual([302, `${server.url}/queues/`]);
+  expect([page.status, page.leadsTo]).toEqual([302, `${server.url}/`]);
   const { login } = await session(visitor);
   secrets.push(visitor.cookies.get("rederive") ?? "");
   return { visitor, csrf: login?.csrf ?? "" };
@@ -99,7 +99,7 @@ describe("without a session", () => {
   it("pages lead to the login and back, and programs are told that they are nobody", async () => {
     const visitor = new Visitor();
     const first = await visitor.go(`${server.url}/`);
-    expect([first.status, first.leadsTo]).toEqual([302, `${server.url}/queues/`]);
+    expect([first.status, first.leadsTo]).toEqual([302, `${server.url}/login?returnTo=%2F`]);
     const board = await visitor.go(`${server.url}/queues/queue/backfill?page=2`);
     const returnTo = encodeURIComponent("/queues/queue/backfill?page=2");
     expect([board.status, board.leadsTo]).toEqual([302, `${server.url}/login?returnTo=${returnTo}`]);
@@ -142,7 +142,7 @@ describe("without a session", () => {
       const callback = await askIssuer(visitor, behind.url, "vera");
       expect(callback).toMatch(/^https:\/\/ops\.example\/re\/login\/callback\?code=/);
       const page = await visitor.go(`${behind.url}${callback.slice(publicUrl.length)}`);
-      expect([page.status, page.headers.location]).toEqual([302, "/re/queues/"]);
+      expect([page.status, page.headers.location]).toEqual([302, "/re/"]);
       expect(page.cookies[1]).toMatch(/^__Host-rederive=[\w-]{43}; Path=\/; HttpOnly; Secure; SameSite=Lax$/);
       expect((await visitor.go(`${behind.url}/queues/`)).status).toBe(200);
       // One that a plain connection could have set is not looked at.
@@ -174,10 +174,10 @@ it("below a path of another application, login and session are that path's", asy
       /^\/ops\/login\?returnTo=%2Fops%2Fqueues%2F$/,
     );
     const page = await logIn(visitor, base, "ada");
-    expect([page.status, page.leadsTo]).toEqual([302, `${base}/queues/`]);
+    expect([page.status, page.leadsTo]).toEqual([302, `${base}/`]);
+    expect((await visitor.go(`${base}/`)).body).toContain('href="/ops/queues/"');
     expect((await visitor.go(`${base}/api/v1/session`, { headers: asProgram })).status).toBe(200);
     expect((await visitor.go(`${base}/logout`)).body).toContain('action="/ops/logout"');
-    expect((await visitor.go(`${base}/`)).status).toBe(404);
   } finally {
     listening.closeAllConnections();
     listening.close();
@@ -269,7 +269,7 @@ describe("a login that is not right", () => {
   ])("does not lead to %j", async (returnTo) => {
     const visitor = new Visitor();
     const page = await logIn(visitor, server.url, "ada", { returnTo });
-    expect([page.status, page.leadsTo]).toEqual([302, `${server.url}/queues/`]);
+    expect([page.status, page.leadsTo]).toEqual([302, `${server.url}/`]);
   });
 });
 
@@ -320,6 +320,16 @@ describe("a session", () => {
     for (const path of ["/queues/api/queues/backfill/pause", "/queues/api/queues/pause"]) {
       expect(codeOf(await post(visitor, ours, path))).toEqual([405, "method_not_allowed"]);
     }
+    const first = async () => (await visitor.go(`${server.url}/`)).body;
+    expect(await first()).toContain("You are vera (viewer).");
+    const { headers } = await visitor.go(`${server.url}/`);
+    expect(headers["cache-control"]).toBe("no-store");
+    expect(headers["content-security-policy"]).toContain("default-src 'self'");
+    expect(await first()).toContain("/queues/");
+    // The board shows the datasets of everybody.
+    await database.query("update rederive.identity set groups = '{finance}' where person = 'vera'");
+    expect(await first()).not.toContain("/queues/");
+    expect((await visitor.go(`${server.url}/queues/`)).status).toBe(404);
     await database.query("update rederive.identity set role = 'approver' where person = 'vera'");
     expect(await session(visitor)).toMatchObject({ role: "approver" });
     await database.query("update rederive.identity set role = null where person = 'vera'");
