@@ -9,14 +9,8 @@ import type { ColumnDeprecation, Deprecation } from "./deprecation.ts";
 import type { Mapping } from "./mapping.ts";
 import type { PartitionScheme } from "./scheme.ts";
 
-/** A table that others write. */
-export interface Source<Table extends PgTable = PgTable> {
-  readonly kind: "source";
-  readonly name: string;
-  readonly table: Table;
-  readonly partitions: PartitionScheme;
-  /** What its rows are told apart by, as its author says; a plan looks for duplicates. */
-  readonly key?: readonly PgColumn[];
+/** What is told of a dataset of either kind. */
+interface Described {
   readonly assumptions: readonly Assumption[];
   readonly deprecated?: Deprecation;
   readonly deprecatedColumns?: readonly ColumnDeprecation[];
@@ -28,6 +22,16 @@ export interface Source<Table extends PgTable = PgTable> {
   readonly faults: readonly string[];
 }
 
+/** A table that others write. */
+export interface Source<Table extends PgTable = PgTable> extends Described {
+  readonly kind: "source";
+  readonly name: string;
+  readonly table: Table;
+  readonly partitions: PartitionScheme;
+  /** What its rows are told apart by, as its author says; a plan looks for duplicates. */
+  readonly key?: readonly PgColumn[];
+}
+
 /** An input under the handle by which the transform reads it. */
 export interface Input {
   readonly name: string;
@@ -36,7 +40,7 @@ export interface Input {
 }
 
 /** A table that a transform computes from inputs. */
-export interface Derived<Table extends PgTable = PgTable, Owned extends PgColumn = PgColumn> {
+export interface Derived<Table extends PgTable = PgTable, Owned extends PgColumn = PgColumn> extends Described {
   readonly kind: "derived";
   readonly name: string;
   readonly table: Table;
@@ -48,7 +52,6 @@ export interface Derived<Table extends PgTable = PgTable, Owned extends PgColumn
   readonly inputs: readonly Input[];
   readonly transform: SelectTransform | MapTransform;
   readonly checks: readonly Check[];
-  readonly assumptions: readonly Assumption[];
   /** Owned columns whose values are shown neither in evidence nor in samples. */
   readonly mask: readonly PgColumn[];
   /** Undefined: partitions are compared with the history by their number of rows alone, which costs nothing. */
@@ -65,12 +68,6 @@ export interface Derived<Table extends PgTable = PgTable, Owned extends PgColumn
   readonly allowTriggers: readonly string[];
   readonly attempts: number;
   readonly timeoutMs: number;
-  readonly deprecated?: Deprecation;
-  readonly deprecatedColumns?: readonly ColumnDeprecation[];
-  readonly description?: string;
-  readonly owner?: string;
-  readonly columnDescriptions?: Readonly<Record<string, string>>;
-  readonly faults: readonly string[];
 }
 
 /** How partitions are compared with the dataset's own history. */
