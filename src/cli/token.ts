@@ -19,7 +19,10 @@ export function addToken(program: Command): void {
     .argument("<name>", "whom or what it is for")
     .addOption(new Option("--role <role>").choices(roles).default("viewer"))
     .option("--person <name>", "whose it is, where the token is called otherwise")
-    .option("--groups <names>", "owner groups that the person speaks for, comma-separated; default: all")
+    .option(
+      "--groups <names>",
+      "owner groups that the person speaks for and, as viewer or operator, sees; comma-separated; default: all",
+    )
     .option("--expires <instant>", "ISO instant after which it is refused")
     .action(async (name: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<TokenOptions>();

@@ -73,6 +73,7 @@ export interface BaselineChoice extends Reasoned {
 export async function captureBaseline(context: Context, input: CaptureInput): Promise<Baseline> {
   const wish = wishOf(context, input);
   const { name, derived, partitions, query, severity } = wish;
+  await requireFreeName(context, name);
   const statement = query === null ? liveRows(derived, partitions) : queryOver(query, everyDerived(context), []);
   await context.database.transaction(
     async (tx) => {
@@ -227,6 +228,14 @@ function wishOf(context: Context, input: CaptureInput): Wish {
     partitions: partitions === undefined ? null : rangesOfChoice(context.catalog, [derived.name], partitions),
     tolerance: parseTolerance(input.tolerance ?? {}),
   };
+}
+
+/** A next version takes the place of the one before it, so of limited people that has to be theirs. */
+async function requireFreeName({ database, sight }: Context, name: string): Promise<void> {
+  if (sight === undefined) return;
+  const versions = await listBaselines(database, { name });
+  if (versions.every(({ dataset }) => sight.datasets.has(dataset))) return;
+  throw new RederiveError("usage", `the name ${name} is taken; choose another`);
 }
 
 async function capture(tx: Tx, table: string, statement: string): ReturnType<typeof captureRows> {

@@ -322,6 +322,13 @@ describe("a person who sees the datasets of their groups", () => {
     expect(row).toEqual({ id: "1", currency: "EUR" });
   });
 
+  it("does not take the name of what others keep", async () => {
+    const acting = rederive.as(bob);
+    const wish = { dataset: "revenue", reason: "ours" };
+    await expect(acting.captureBaseline({ ...wish, name: "zebra_margin" })).rejects.toMatchObject({ code: "usage" });
+    expect((await acting.captureBaseline({ ...wish, name: "revenue" })).version).toBe(2);
+  });
+
   it("sees and may do everything with a role that is not limited, or without groups", async () => {
     for (const actor of [
       { name: "carol", role: "viewer" as const },
