@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startServer } from "../../src/server/index.ts";
+import { lacks } from "../support/require.ts";
 import { type Harness, silentLog, startHarness } from "./support.ts";
 
 let directory: string;
@@ -25,18 +26,6 @@ function makeCertificate(name: string): void {
   );
 }
 
-beforeAll(async () => {
-  directory = mkdtempSync(join(tmpdir(), "rederive-tls-"));
-  for (const name of ["one", "two"]) makeCertificate(name);
-  writeFileSync(file("text.crt"), "no certificate");
-  harness = await startHarness({ environment: "production" });
-});
-
-afterAll(async () => {
-  await harness.close();
-  rmSync(directory, { recursive: true });
-});
-
 /** The server of the harness once more, with these files. */
 function start(certFile: string, keyFile: string, host = "127.0.0.1") {
   const { rederive } = harness;
@@ -47,7 +36,19 @@ function start(certFile: string, keyFile: string, host = "127.0.0.1") {
   return startServer(rederive, { port: 0, host, log: silentLog });
 }
 
-describe("server.tls", () => {
+describe.skipIf(lacks("openssl"))("server.tls", () => {
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), "rederive-tls-"));
+    for (const name of ["one", "two"]) makeCertificate(name);
+    writeFileSync(file("text.crt"), "no certificate");
+    harness = await startHarness({ environment: "production" });
+  });
+
+  afterAll(async () => {
+    await harness.close();
+    rmSync(directory, { recursive: true });
+  });
+
   it("serves https, in production beyond a loopback address too, and says that it stays so", async () => {
     const server = await start("one.crt", "one.key", "0.0.0.0");
     try {
