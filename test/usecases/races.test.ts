@@ -10,6 +10,7 @@ import type { Backfill } from "../../src/backfill.ts";
 import { actorOfIdentity } from "../../src/governance/identities.ts";
 import type { Actor } from "../../src/governance/roles.ts";
 import type { Database } from "../../src/tx.ts";
+import { type Kept, kept } from "../support/kept.ts";
 import { shop, withShop } from "./shop.ts";
 
 const ada: Actor = { name: "ada", role: "admin" };
@@ -146,42 +147,29 @@ const last = {
   database: "nothing",
 };
 
-let rederive: Rederive;
-let database: Database;
-let end: () => void;
-let closed: Promise<void>;
+type Ground = Pick<Scene, "rederive" | "database">;
+let ground: Kept<Ground> | undefined;
 
 beforeAll(async () => {
-  await new Promise<void>((ready, failed) => {
-    closed = withShop(async (stage) => {
+  ground = await kept<Ground>((use) =>
+    withShop(async ({ url, database }) => {
       const { datasets } = shop();
       const reads = [...datasets.values()].filter(({ name }) => name === "revenue");
       const board = exposure("board", { reads, criticality: "high", owner: "finance" });
-      database = stage.database;
-      rederive = await createRederive({
-        ...{ databaseUrl: stage.url, environment: "test" },
+      await using rederive = await createRederive({
+        ...{ databaseUrl: url, environment: "test" },
         catalog: defineCatalog({ datasets: [...datasets.values()], exposures: [board] }),
         governance: { startApprovals: 2, promotionApprovals: 1, signOff: true },
       });
-      try {
-        ready();
-        await new Promise<void>((resolve) => {
-          end = resolve;
-        });
-      } finally {
-        await rederive.close();
-      }
-    });
-    closed.catch(failed);
-  });
+      await use({ rederive, database });
+    }),
+  );
 });
 
-afterAll(async () => {
-  end?.();
-  await closed;
-});
+afterAll(() => ground?.close());
 
 async function scene(): Promise<Scene> {
+  const { rederive, database } = (ground as Kept<Ground>).stage;
   const backfill = await rederive.as(ada).plan({ reason: "first" });
   return { rederive, database, backfill, as: (actor) => rederive.as(actor).backfill(backfill.id) };
 }
@@ -199,7 +187,7 @@ async function answerOf(act: () => Promise<unknown>): Promise<string> {
 describe("it is refused where", () => {
   it.each(races)("$what", async ({ answer, database: refuses, before }) => {
     const set = await scene();
-    const { backfill } = set;
+    const { backfill, database } = set;
     const given = await answerOf(() => before(set));
     const started = given === "done" ? await answerOf(() => backfill.start()) : given;
     expect(started).toBe(answer);
@@ -222,7 +210,7 @@ describe("it is refused where", () => {
 
   it(last.what, async () => {
     const set = await scene();
-    const { backfill, as } = set;
+    const { backfill, as, rederive, database } = set;
     await approve(set, grace, edsger);
     expect((await runToEnd(rederive, backfill, { workers: 4 })).state).toBe("verified");
     const { digest } = await backfill.diff();

@@ -20,6 +20,7 @@ import { openDatabase } from "../../src/store/postgres.ts";
 import type { Database } from "../../src/tx.ts";
 import { requestOf } from "../server/requests.ts";
 import { silentLog } from "../server/support.ts";
+import { kept } from "../support/kept.ts";
 
 const tableOf = (name: string) =>
   pgTable(name, { id: integer("id").primaryKey(), currency: text("currency").notNull() });
@@ -68,12 +69,11 @@ let mixed: string;
 let foreign: string;
 /** Recomputes what they own alone, and is not started. */
 let theirs: string;
-let end: () => void;
-let closed: Promise<void>;
+let close: (() => Promise<void>) | undefined;
 
 beforeAll(async () => {
-  await new Promise<void>((ready, failed) => {
-    closed = withTestDatabase(inject("databaseUrl"), async (url) => {
+  ({ close } = await kept<void>((use) =>
+    withTestDatabase(inject("databaseUrl"), async (url) => {
       database = openDatabase(url, { max: 2 });
       rederive = await createRederive({
         ...{ catalog, databaseUrl: url, environment: "test" },
@@ -82,24 +82,17 @@ beforeAll(async () => {
       server = await startServer(rederive, { port: 0, log: silentLog });
       try {
         await play();
-        ready();
-        await new Promise<void>((resolve) => {
-          end = resolve;
-        });
+        await use();
       } finally {
         await server.close();
         await rederive.close();
         await database.close();
       }
-    });
-    closed.catch(failed);
-  });
+    }),
+  ));
 }, 120_000);
 
-afterAll(async () => {
-  end?.();
-  await closed;
-});
+afterAll(() => close?.());
 
 async function play(): Promise<void> {
   for (const name of ["orders", "revenue", "report", "zebra_rates", "zebra_margin", "zebra_alone"]) {
