@@ -1,6 +1,6 @@
 /**
  * Once per test run: the compiled command line, one Postgres cluster (DATABASE_URL names another) with a migrated
- * template database, and one Redis (REDIS_URL, else a server binary on the PATH). Test files make their own databases
+ * template database, and one Redis (REDIS_URL, else a server on the PATH or from Debian's packages). Test files make their own databases
  * and key prefixes in them.
  */
 import { mkdtempSync, rmSync } from "node:fs";
@@ -12,6 +12,7 @@ import { startEmbeddedPostgres } from "../../src/embedded/postgres.ts";
 import { findRedisServer, startEmbeddedRedis } from "../../src/embedded/redis.ts";
 import { migrate } from "../../src/store/migrate.ts";
 import { buildIfStale } from "./built.ts";
+import { installRedis } from "./install.ts";
 import { requirements } from "./requirements.ts";
 
 declare module "vitest" {
@@ -67,7 +68,8 @@ async function makeTemplate(url: string): Promise<void> {
 async function startRedis(): Promise<{ url: string; stop: () => Promise<void> } | undefined> {
   const given = process.env["REDIS_URL"];
   if (given) return { url: given, stop: async () => {} };
-  const program = findRedisServer(process.env["PATH"] ?? "");
+  const searchPath = process.env["PATH"] ?? "";
+  const program = findRedisServer(searchPath) ?? installRedis(searchPath);
   if (program !== undefined) return startEmbeddedRedis(program);
   // Suites that run on both backends would otherwise leave one of them out without a word.
   if (requirements().includes("redis")) throw new Error("REDERIVE_REQUIRE names redis, and there is none");
