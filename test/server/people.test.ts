@@ -81,7 +81,7 @@ describe.skipIf(lacks("redis"))("five people over HTTP", () => {
 });
 
 async function walk(stage: FlightsStage, server: RunningServer): Promise<void> {
-  const { ok, refused } = await requests(server);
+  const { ok, refused } = requestsTo(server);
   await refused("nobody", "GET", "/backfills", undefined, 401, "unauthenticated");
   await refused("mallory", "GET", "/backfills", undefined, 403, "forbidden");
 
@@ -169,7 +169,6 @@ async function runWithPause(stage: FlightsStage, ok: Ok, of: (path: string) => s
   await eventually(status, ({ state }) => state === "verified", {
     what: "the backfill is verified",
     withinMs: 120_000,
-    doomed: () => undefined,
   });
 }
 
@@ -202,7 +201,7 @@ type Send<Result> = (who: Person | "nobody", method: string, path: string, body?
 type Ok = <Answer = unknown>(...request: Parameters<Send<Answer>>) => Promise<Answer>;
 
 /** Each request with a token that the issuer has just given to the person. */
-async function requests(server: RunningServer) {
+function requestsTo(server: RunningServer) {
   const send: Send<Response> = async (who, method, path, body) =>
     fetch(`${server.url}/api/v1${path}`, {
       method,
