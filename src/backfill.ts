@@ -26,7 +26,7 @@ import { type CheckInput, check } from "./usecases/check.ts";
 import type { Context } from "./usecases/context.ts";
 import { cancel, finalize, pause, type Reasoned, type RetryInput, resume, retry } from "./usecases/control.ts";
 import { type ApprovePhaseInput, approvePhase } from "./usecases/gate.ts";
-import { permitted } from "./usecases/permitted.ts";
+import { type About, permitted } from "./usecases/permitted.ts";
 import { preflight } from "./usecases/preflight.ts";
 import {
   type DiffOptions,
@@ -88,7 +88,9 @@ export class Backfill {
 
   /** Computes again what failed, was quarantined or failed a check, or the named partitions, and what is downstream. */
   async retry(input: RetryInput): Promise<Status> {
-    await this.#permitted("backfill.retry", () => retry(this.#context, this.id, input));
+    const { dataset } = input;
+    const datasets = dataset === undefined ? [] : [dataset];
+    await this.#permitted("backfill.retry", () => retry(this.#context, this.id, input), datasets);
     return this.status();
   }
 
@@ -113,7 +115,8 @@ export class Backfill {
 
   /** Asks the checks again of what is computed so far. A failed one of severity error holds its dataset. */
   async check(options: Omit<CheckInput, "backfill"> = {}): Promise<CheckReport> {
-    return this.#permitted("check.run", () => check(this.#context, { ...options, backfill: this.id }));
+    const wish = { ...options, backfill: this.id };
+    return this.#permitted("check.run", () => check(this.#context, wish), options.datasets);
   }
 
   /** Agrees to the plan, to its promotion, or to a rollback that overwrites later writes. Never to what one asked for. */
@@ -162,8 +165,8 @@ export class Backfill {
     return this.#permitted("backfill.read", () => follow(this.#context, this.id, told));
   }
 
-  #permitted<Answer>(useCase: UseCase, run: () => Promise<Answer>): Promise<Answer> {
-    return permitted(this.#context, useCase, { backfill: this.id }, run);
+  #permitted<Answer>(useCase: UseCase, run: () => Promise<Answer>, datasets: About["datasets"] = []): Promise<Answer> {
+    return permitted(this.#context, useCase, { backfill: this.id, datasets }, run);
   }
 }
 

@@ -309,16 +309,13 @@ export class Acting {
 
   /** Plans and stores; nothing runs before `start`. */
   async plan(input: PlanInput): Promise<Backfill> {
-    const about = { datasets: input.datasets, backfill: input.continues };
-    const made = await permitted(this.#context, "backfill.plan", about, () => plan(this.#context, input));
+    const made = await permitted(this.#context, "backfill.plan", aboutPlan(input), () => plan(this.#context, input));
     return new Backfill(this.#context, made.id, made.plan);
   }
 
   /** Plans and stores nothing. */
   async preview(input: PlanInput): Promise<Plan> {
-    return permitted(this.#context, "plan.preview", { datasets: input.datasets, backfill: input.continues }, () =>
-      preview(this.#context, input),
-    );
+    return permitted(this.#context, "plan.preview", aboutPlan(input), () => preview(this.#context, input));
   }
 
   /** What a change of a dataset would reach; plans nothing. */
@@ -477,6 +474,12 @@ export class Acting {
   async doctor(): Promise<Finding[]> {
     return permitted(this.#context, "doctor.run", {}, () => doctor(this.#context));
   }
+}
+
+/** Everything that a wish for a plan names. */
+function aboutPlan({ datasets = [], expect, sample, continues }: PlanInput): About {
+  const sampled = sample !== undefined && "partitions" in sample ? Object.keys(sample.partitions ?? {}) : [];
+  return { datasets: [...datasets, ...Object.keys(expect?.datasets ?? {}), ...sampled], backfill: continues };
 }
 
 /** Chains the audit trail, and signs it outside of the database where a directory for that is named. */

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { Audit } from "../../src/audit.ts";
 import { Backfill } from "../../src/backfill.ts";
 import { check } from "../../src/catalog/check.ts";
+import type { RederiveError } from "../../src/errors.ts";
 import { outside } from "../../src/governance/visibility.ts";
 import { graphSvg } from "../../src/planner/svg.ts";
 import { Acting } from "../../src/rederive.ts";
@@ -200,7 +201,6 @@ describe("a person who sees the datasets of their groups", () => {
     const backfill = await acting.backfill(mixed);
     const { audit } = acting;
     const reason = "a look";
-    const datasets = ["zebra_margin"];
     const baseline = { name: "zebra_margin", reason };
     const file = { before: "2001-01-01", archive: "/dev/null/x", reason };
     const all: Record<string, () => unknown> = {
@@ -243,7 +243,7 @@ describe("a person who sees the datasets of their groups", () => {
       status: () => backfill.status(),
       diff: () => backfill.diff(),
       bisect: () => backfill.bisect(),
-      "backfill.check": () => backfill.check({ datasets }),
+      "backfill.check": () => backfill.check(),
       approve: () => backfill.approve(),
       requestChanges: () => backfill.requestChanges({ comment: reason }),
       comment: () => backfill.comment({ comment: reason }),
@@ -313,6 +313,37 @@ describe("a person who sees the datasets of their groups", () => {
     // A value that happens to be called like somebody's dataset is a value.
     const { row } = await acting.lineageRow({ dataset: "revenue", key: { id: "1" } });
     expect(row).toEqual({ id: "1", currency: "EUR" });
+  });
+
+  it("is told the same of names of others and of nobody's, wherever a request has names", async () => {
+    const acting = rederive.as(bob);
+    const own = await acting.backfill(theirs);
+    const wish = { datasets: ["report"], reason: "ours" };
+    const asks: ((name: string) => Promise<unknown>)[] = [
+      (name) => acting.plan({ ...wish, datasets: ["report", name] }),
+      (name) => acting.plan({ ...wish, expect: { datasets: { [name]: { maxChangedRows: 1 } } } }),
+      (name) => acting.preview({ ...wish, sample: { partitions: { [name]: ["all"] } } }),
+      (name) => acting.plan({ ...wish, continues: name }),
+      (name) => own.retry({ dataset: name, reason: "ours" }),
+      (name) => own.check({ datasets: [name] }),
+      (name) => acting.check({ datasets: [name] }),
+      (name) => acting.captureBaseline({ name: "ours", dataset: name, reason: "ours" }),
+      (name) => acting.setLimit(name, { concurrency: 1 }, "ours"),
+    ];
+    for (const [at, ask] of asks.entries()) {
+      const told = async (name: string) => {
+        const error = (await ask(name).catch((thrown: unknown) => thrown)) as RederiveError;
+        return [
+          at,
+          error.code,
+          error.message.replaceAll(name, "NAME"),
+          JSON.stringify(error.details).replaceAll(name, "NAME"),
+        ];
+      };
+      const theirs = await told(at === 3 ? foreign : "zebra_margin");
+      expect(theirs).toEqual(await told(at === 3 ? "bf_nowhere" : "nowhere"));
+      expect(theirs[1]).toBe("not_found");
+    }
   });
 
   it("does not take the name of what others keep", async () => {
