@@ -70,17 +70,20 @@ with open as materialized (
 ), now as materialized (
   select d.backfill, d.input, d.reads, ${comingDigest} as content
   from (select distinct backfill, input, reads from reading) d
+), moved as materialized (
+  select r.id from reading r join now n using (backfill, input, reads) where r.content <> n.content
+), grown as materialized (
+  -- What it reads may have grown: then its live content has not seen all of it.
+  select o.id from own o
+  join rederive.edge e on e.consumer = o.id
+  join rederive.task p on p.id = e.producer
+  where not exists (
+    select from reading r where r.id = o.id and r.input = p.dataset and r.reads @> p.partition)
 ), judged as (
-  select o.id,
-    exists (select from own where own.id = o.id)
-    and not exists (
-      select from reading r join now n using (backfill, input, reads) where r.id = o.id and r.content <> n.content)
-    -- What it reads may have grown: then its live content has not seen all of it.
-    and not exists (
-      select from rederive.edge e join rederive.task p on p.id = e.producer
-      where e.consumer = o.id and not exists (
-        select from reading r where r.id = o.id and r.input = p.dataset and r.reads @> p.partition)) as unchanged
-  from open o
+  -- Sets that are hashed once, so that the cost grows with the tasks and not with their square.
+  select id, id in (select id from own)
+    and id not in (select id from moved) and id not in (select id from grown) as unchanged
+  from open
 ), ordered as (
   select id, unchanged, row_number() over (partition by unchanged order by id) as nth from judged
 ), decided as (
