@@ -7,6 +7,7 @@ import { type Catalog, defineCatalog } from "../../src/catalog/catalog.ts";
 import { derived, exposure, source } from "../../src/catalog/dataset.ts";
 import type { Deprecation } from "../../src/catalog/deprecation.ts";
 import { daily } from "../../src/catalog/scheme.ts";
+import { graphOf } from "../../src/planner/catalog-graph.ts";
 import { deprecationFindings } from "../../src/planner/deprecations.ts";
 import { explainPlan } from "../../src/planner/explain.ts";
 import { graphJson, graphText } from "../../src/planner/graph.ts";
@@ -14,7 +15,6 @@ import { planMarkdown } from "../../src/planner/markdown.ts";
 import { bySeverity, lookedTexts, refuseStopped } from "../../src/planner/preflight.ts";
 import { stepsReport } from "../../src/planner/report.ts";
 import type { PreflightFinding } from "../../src/report.ts";
-import { graphOf } from "../../src/planner/catalog-graph.ts";
 import { anInput, day0, planBackfill } from "./support.ts";
 
 const orders = pgTable("orders", { day: date("day").notNull(), total: integer("total"), cents: integer("cents") });
