@@ -29,9 +29,9 @@ export async function pinLocally(tx: Tx): Promise<void> {
     ...pins,
     search_path: `pg_temp, ${(pins["search_path"] ?? "public").replace(/,?\s*pg_temp\b/, "")}`,
   };
-  for (const [name, value] of Object.entries(settings)) {
-    await tx.query("select set_config($1::text, $2::text, true)", [name, value]);
-  }
+  const pinned = Object.entries(settings);
+  const calls = pinned.map((_, index) => `set_config($${2 * index + 1}::text, $${2 * index + 2}::text, true)`);
+  await tx.query(`select ${calls.join(", ")}`, pinned.flat());
 }
 
 /** `columns` is a list in parentheses, or empty. The view stays until the transaction part is rolled back. */
