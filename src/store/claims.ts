@@ -216,7 +216,7 @@ export interface FinishArgs {
 export interface FinishedWork {
   readonly task: string;
   readonly epoch: number;
-  /** See `stamp.inputs` in schema.ts. */
+  /** See `stamp.inputs` in schema/content.ts. */
   readonly inputs: readonly StampInput[];
   readonly rowsRead: number | null;
   readonly rowsWritten: number;
