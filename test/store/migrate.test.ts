@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { withdrawApprovals } from "../../src/store/approvals.ts";
 import {
   appliedMigrations,
   checkCodeLevel,
@@ -8,6 +9,7 @@ import {
   migrate,
 } from "../../src/store/migrate.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
+import { migrateTo } from "../support/migrations.ts";
 import { withDatabase } from "../support/postgres.ts";
 
 test("several processes may migrate at once, and a second run finds nothing to do", async () => {
@@ -55,6 +57,43 @@ test("overlapping reservations of two backfills are refused by the database", as
     await reserve("bf_b", "write", "{[5,9)}");
     await database.query("update rederive.reservation set active = false where backfill = 'bf_a'");
     await reserve("bf_b", "read", "{[1,2)}");
+    await database.close();
+  });
+});
+
+test("approvals of rollbacks that are bound to nothing are taken back, and do not keep others from it", async () => {
+  await withDatabase(async (url) => {
+    await migrateTo(url, "0017_sessions");
+    const database = openDatabase(url, { max: 1 });
+    await database.query(
+      `insert into rederive.backfill (id, plan_hash, decision, reason, environment, requested_by)
+       values ('bf_a', 'h', '{}', 'r', 'test', 'ada')`,
+    );
+    const say = (act: string) =>
+      database.query(
+        `insert into rederive.approval (backfill, plan_hash, requester, act, verdict, approver, schema_hash, expires_at)
+         values ('bf_a', 'h', 'ada', $1, 'approved', 'grace', 's', now() + interval '1 day')`,
+        [act],
+      );
+    await say("start");
+    await say("rollback");
+    await migrate(url);
+    const standing = await database.query("select act from rederive.approval where withdrawn_at is null");
+    expect(standing).toEqual([{ act: "start" }]);
+    expect(await database.query("select actor, act, backfill, details from rederive.audit")).toMatchObject([
+      {
+        actor: "migrate",
+        act: "approval.withdraw",
+        backfill: "bf_a",
+        details: { approvals: ["2"], approver: "grace" },
+      },
+    ]);
+    expect(await withdrawApprovals(database, "bf_a", "grace")).toEqual(["1"]);
+    await expect(say("rollback")).rejects.toMatchObject({ code: "23514" });
+    const valid = await database.query(
+      "select convalidated from pg_constraint where conname = 'approval_of_difference'",
+    );
+    expect(valid).toEqual([{ convalidated: true }]);
     await database.close();
   });
 });

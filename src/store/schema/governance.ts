@@ -107,9 +107,11 @@ export const approval = controlTable(
     check("approval_act", sql`${table.act} in ('start','promote','rollback')`),
     check("approval_verdict", sql`${table.verdict} in ('approved','changes_requested','commented')`),
     check("approval_by_another", sql`${table.verdict} <> 'approved' or ${table.approver} <> ${table.requester}`),
+    // What was taken back counts for nothing: approvals of rollbacks were bound to nothing once, and stay as they were said.
     check(
       "approval_of_difference",
-      sql`(${table.act} in ('promote', 'rollback') and ${table.verdict} = 'approved') = (${table.diffDigest} is not null)`,
+      sql`${table.withdrawnAt} is not null or
+        (${table.act} in ('promote', 'rollback') and ${table.verdict} = 'approved') = (${table.diffDigest} is not null)`,
     ),
     index("approval_backfill").on(table.backfill),
   ],
