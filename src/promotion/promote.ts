@@ -22,7 +22,7 @@ import {
   stampedPartitions,
   unchangedTasks,
 } from "../store/live.ts";
-import { movedReads, movedSincePlan } from "../store/moves.ts";
+import { movedReads, movedSinceStart } from "../store/moves.ts";
 import { backToVerified, beginPromoting, markPromoted, stateOf, unreadiness } from "../store/promotions.ts";
 import { reserveAgain } from "../store/reservations.ts";
 import { insertRestorePoint, readRestorePoints } from "../store/restore-points.ts";
@@ -180,11 +180,11 @@ async function requireSameReads(tx: Tx, backfill: string): Promise<void> {
  * still; between a rollback and the next promotion anybody may promote over it.
  */
 async function requireAsPlanned(tx: Tx, { backfill, unchanged }: Promotion): Promise<void> {
-  const datasets = await movedSincePlan(tx, backfill, unchanged);
+  const datasets = await movedSinceStart(tx, backfill, unchanged);
   if (datasets.length === 0) return;
   throw new RederiveError(
     "plan_stale",
-    `partitions of ${datasets.join(", ")} that backfill ${backfill} leaves as they are were promoted or rolled back after it was planned; plan again`,
+    `partitions of ${datasets.join(", ")} that backfill ${backfill} leaves as they are were promoted or rolled back after it was started; plan again`,
     { details: { backfill, datasets } },
   );
 }

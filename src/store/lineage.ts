@@ -93,8 +93,9 @@ interface OriginRow extends Omit<Origin, "partitions"> {
   readonly partitions: string;
 }
 
-/** Who computed the rows of a stamp: itself, or the one that they were taken over from. */
-const computing = "join rederive.stamp c on c.id = coalesce(s.adopted_from, s.id)";
+/** Who computed the rows of a stamp: the one that they were taken over from, which is the older one, or itself. */
+const computing = `join lateral (
+  select * from rederive.stamp o where o.id in (s.adopted_from, s.id) order by o.id limit 1) c on true`;
 
 const described = (source: string, confirmed: string) => `
   select s.dataset, s.backfill, range_agg(int8range(s.partition, s.partition + 1))::text as partitions,

@@ -19,14 +19,15 @@ export const liveMoves = `
 
 /**
  * Of these live partitions, the datasets of which some became what they are, or ceased to be live, after the backfill was
- * planned: what its plan says of them is about other content. In order.
+ * started: what its plan says of them is about other content. The start itself has seen that the content is what was
+ * planned on, whatever went to and fro before. In order.
  */
-export async function movedSincePlan(tx: Tx, backfill: string, of: readonly DatasetPartitions[]): Promise<string[]> {
+export async function movedSinceStart(tx: Tx, backfill: string, of: readonly DatasetPartitions[]): Promise<string[]> {
   const rows = await tx.query<{ dataset: string }>(
     `select distinct w.dataset
      from unnest($2::text[], $3::text[]) as w (dataset, partitions)
      join rederive.backfill b on b.id = $1::text
-     join (${liveMoves}) m on m.dataset = w.dataset and w.partitions::int8multirange @> m.partition and m.at > b.created_at
+     join (${liveMoves}) m on m.dataset = w.dataset and w.partitions::int8multirange @> m.partition and m.at > coalesce(b.started_at, b.created_at)
      order by 1`,
     [backfill, of.map(({ dataset }) => dataset), of.map(({ partitions }) => toMultirange(partitions))],
   );
