@@ -22,7 +22,7 @@ export interface AuthOptions {
   readonly sessions?: "requests" | "pages";
   /** False switches the local admin of development off. */
   readonly localAdmin: boolean;
-  /** Shared by all that authenticates in one server. */
+  /** Shared by all that authenticates in one server, and not by its login. */
   readonly failures: FailedAttempts;
 }
 

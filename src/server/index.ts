@@ -102,7 +102,7 @@ function applicationOf(rederive: RederivePort, options: AppOptions, hasFirstPage
   const { login } = rederive;
   if (login !== undefined) {
     app.use(["/login", "/logout"], noStore);
-    app.use(loginPages({ login, failures: who.failures }));
+    app.use(loginPages(login));
     const isOurs: RequestHandler = (_request, response, next) =>
       hasFirstPage(currentSite(response)) ? next() : next("route");
     app.get("/", isOurs, prepareRequest, securityHeaders, noStore, firstPage(rederive, login));

@@ -8,24 +8,18 @@ import { pendingSeconds } from "../governance/login.ts";
 import { escapeHtml } from "../governance/report-page.ts";
 import type { Session } from "../governance/sessions.ts";
 import type { BrowserLogin } from "../usecases/browser-login.ts";
-import { type FailedAttempts, tooMany } from "./attempts.ts";
+import { FailedAttempts, tooMany } from "./attempts.ts";
 import { onlyReading } from "./guard.ts";
 import type { RederivePort } from "./port.ts";
 import { HttpError } from "./problem.ts";
 import { requireOwnPage, sessionIn, toLogin } from "./session.ts";
 import { cookieName, cookieOf, cookieOptions, currentSite, requireSafeSite, type Site } from "./site.ts";
 
-export interface LoginPagesOptions {
-  readonly login: BrowserLogin;
-  readonly failures: FailedAttempts;
-}
-
-export function loginPages(options: LoginPagesOptions): Router {
-  const { login } = options;
+export function loginPages(login: BrowserLogin): Router {
   const router = Router({ caseSensitive: true, strict: true });
   router.all(["/login", "/login/callback"], onlyReading);
   router.get("/login", begin(login));
-  router.get("/login/callback", end(options));
+  router.get("/login/callback", end(login));
   router.get("/logout", logoutPage(login));
   router.post("/logout", express.urlencoded({ limit: 1_024, extended: false }), logOut(login));
   router.all("/logout", (_request, response) => {
@@ -46,7 +40,9 @@ function begin(login: BrowserLogin): RequestHandler {
   };
 }
 
-function end({ login, failures }: LoginPagesOptions): RequestHandler {
+function end(login: BrowserLogin): RequestHandler {
+  // Not those of wrong tokens: any page can send browsers here, and whoever is logged in is not to suffer for it.
+  const failures = new FailedAttempts();
   return async (request, response) => {
     const address = request.ip ?? "";
     const wait = failures.waitOf(address);
@@ -64,7 +60,9 @@ function end({ login, failures }: LoginPagesOptions): RequestHandler {
       response.cookie(cookieName(site, "session"), session, cookieOptions(site));
       response.redirect(302, returnTo);
     } catch (error) {
-      if (isRederiveError(error) && error.code === "unauthenticated") failures.note(address);
+      // Without the cookie nothing was tried. Another site's page can ask for this address, but not make that be sent.
+      const tried = came.pending !== undefined && isRederiveError(error) && error.code === "unauthenticated";
+      if (tried) failures.note(address);
       throw error;
     }
   };

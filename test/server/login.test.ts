@@ -255,12 +255,23 @@ describe("a login that is not right", () => {
     await refused(visitor, await askIssuer(visitor, server.url, "mallory"), [403, "forbidden"]);
   });
 
-  it("cannot be tried without end", async () => {
-    const visitor = new Visitor();
+  it("cannot be tried without end, and hinders nobody who is logged in or has a token", async () => {
+    const { visitor } = await loggedIn("ada");
+    const callback = `${server.url}/login/callback?code=x&state=x`;
+    const bearer = { ...asProgram, authorization: `Bearer ${await issuer.tokenOf("ada")}` };
+    const go = async (headers: Visit["headers"] = asProgram) =>
+      (await visitor.go(`${server.url}/api/v1/session`, { headers })).status;
+    // As the images of another site's page do it, with which browsers send no cookie.
+    for (let image = 0; image < 11; image += 1) await refused(visitor, `${callback}&image=${image}`);
     for (let attempt = 0; attempt < 10; attempt += 1) {
-      await refused(visitor, `${server.url}/login/callback?code=${attempt}&state=x`);
+      visitor.cookies.set("rederive-login", `forged${attempt}`);
+      await refused(visitor, callback);
     }
-    await refused(visitor, `${server.url}/login/callback?code=x&state=x`, [429, "too_many_requests"]);
+    visitor.cookies.set("rederive-login", "forged");
+    const limited = await visitor.go(callback);
+    expect(codeOf(limited)).toEqual([429, "too_many_requests"]);
+    expect(Number(limited.headers["retry-after"])).toBeGreaterThan(0);
+    expect([await go(), await go(bearer)]).toEqual([200, 200]);
   });
 
   it.each([
