@@ -28,6 +28,7 @@ export type ErrorCode =
   | "verification_failed"
   | "check_failed"
   | "promote_deferred" // live tables were locked by others for too long
+  | "migrate_deferred" // tables of the control schema were locked by others for too long
   | "promote_refused" // the catalog preflight found what a merge would break
   | "live_writes_since_promotion" // a rollback would overwrite later writes
   | "restore_point_gone"

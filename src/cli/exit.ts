@@ -34,6 +34,7 @@ const byCode: Readonly<Record<ErrorCode, number>> = {
   code_drift: exitCodes.refused,
   lock_changed: exitCodes.refused,
   promote_deferred: exitCodes.refused,
+  migrate_deferred: exitCodes.refused,
   promote_refused: exitCodes.refused,
   live_writes_since_promotion: exitCodes.refused,
   restore_point_gone: exitCodes.refused,

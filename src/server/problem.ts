@@ -51,6 +51,7 @@ export const problemKinds: Readonly<Record<ProblemCode, Kind>> = {
   verification_failed: { status: 409, title: "The verification failed" },
   check_failed: { status: 409, title: "A check failed" },
   promote_deferred: { status: 409, title: "Live tables were locked for too long; try again later" },
+  migrate_deferred: { status: 409, title: "The control schema was locked for too long; try again later" },
   live_writes_since_promotion: { status: 409, title: "Live rows changed since the promotion" },
   fenced: { status: 409, title: "Another attempt owns the task now" },
   idempotency_unsettled: { status: 409, title: "The first request with this key has no known answer" },

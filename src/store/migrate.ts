@@ -2,25 +2,23 @@
  * Brings the control schema up to date.
  *
  * Several processes may start at once: a session-level advisory lock, held on the one connection that migrates, lets
- * one of them work while the others wait and then find nothing to do. drizzle keeps its journal in our own schema, so
- * that it cannot collide with the application's migrations.
+ * one of them work while the others wait and then find nothing to do. The journal is drizzle's, in our own schema, so
+ * that it cannot collide with the application's migrations; the migrations are applied by apply-migrations.ts.
  *
  * A migration that older code cannot live with raises `meta.requires_code`; every process compares it with its own
  * `codeLevel` at start and at each heartbeat, and stops with a message instead of working on a schema it misreads.
  */
 import { fileURLToPath } from "node:url";
 import { readMigrationFiles } from "drizzle-orm/migrator";
-import { drizzle } from "drizzle-orm/postgres-js";
-import { migrate as drizzleMigrate } from "drizzle-orm/postgres-js/migrator";
 import postgres from "postgres";
 import { RederiveError } from "../errors.ts";
 import type { Tx } from "../tx.ts";
+import { applyMigrations, type MigrationWaits } from "./apply-migrations.ts";
 import { deploymentId } from "./release.ts";
 
 /** What this code understands; raised together with a migration that older code must not run against. */
 export const codeLevel = 1;
 
-const journal = { migrationsSchema: "rederive", migrationsTable: "migration" };
 const migrationsFolder = fileURLToPath(new URL("../../migrations", import.meta.url));
 /** An arbitrary constant: the advisory lock's name. */
 const lockKey = 7_337_201_733;
@@ -34,21 +32,20 @@ export interface MigrationReport {
 
 /**
  * Applies what is missing, and marks a database that is migrated for production as production's. Needs a direct connection
- * (no transaction pooling) and the right to create schemas.
+ * (no transaction pooling) and the right to create schemas. Throws `migrate_deferred` where others held locks for too long.
  */
-export async function migrate(url: string, environment?: string): Promise<MigrationReport> {
+export async function migrate(url: string, environment?: string, waits: MigrationWaits = {}): Promise<MigrationReport> {
   const sql = postgres(url, { max: 1, onnotice: () => {}, connection: { application_name: "rederive migrate" } });
   try {
     await sql`select pg_advisory_lock(${lockKey})`;
     await sql`create schema if not exists rederive`;
-    const before = await appliedMigrations(asTx(sql));
-    await drizzleMigrate(drizzle(sql), { migrationsFolder, ...journal });
-    const after = await appliedMigrations(asTx(sql));
+    const migrations = readMigrationFiles({ migrationsFolder });
+    const applied = await applyMigrations(sql, migrations, { ...waits, lockKey });
     if (environment === "production") {
       await sql`insert into rederive.meta (key, value) values ('environment', 'production') on conflict (key) do nothing`;
     }
     await deploymentId(asTx(sql));
-    return { applied: after - before, known: knownMigrations() };
+    return { applied, known: migrations.length };
   } finally {
     await sql.end({ timeout: 5 });
   }

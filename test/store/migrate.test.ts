@@ -1,3 +1,4 @@
+import postgres from "postgres";
 import { expect, test } from "vitest";
 import { withdrawApprovals } from "../../src/store/approvals.ts";
 import {
@@ -9,6 +10,8 @@ import {
   migrate,
 } from "../../src/store/migrate.ts";
 import { openDatabase } from "../../src/store/postgres.ts";
+import type { Tx } from "../../src/tx.ts";
+import { eventually } from "../support/eventually.ts";
 import { migrateTo } from "../support/migrations.ts";
 import { withDatabase } from "../support/postgres.ts";
 
@@ -97,3 +100,55 @@ test("approvals of rollbacks that are bound to nothing are taken back, and do no
     await database.close();
   });
 });
+
+test("migrating beside a long transaction holds nobody up for long, and says whom it waits for", async () => {
+  await withDatabase(async (url) => {
+    await migrateTo(url, "0013_live_restored");
+    const promotion = postgres(url, { max: 1, connection: { application_name: "a promotion" } });
+    const others = openDatabase(url, { max: 2 });
+    let migrated: Promise<unknown> | undefined;
+    await promotion.begin(async (tx) => {
+      const [self] = await tx<{ pid: number }[]>`select count(*), pg_backend_pid() as pid from rederive.stamp`;
+      await expect(migrate(url, "production", { patienceMs: 0 })).rejects.toMatchObject({
+        code: "migrate_deferred",
+        message: new RegExp(`pid ${self?.pid} \\(a promotion, for \\d+ s: stamp\\)`),
+      });
+      // What does not need the lock is there, and what comes after is not.
+      expect(await appliedMigrations(others)).toBe(19);
+      migrated = migrate(url);
+      // Somebody may fail while we look; then the promise below tells.
+      migrated.catch(() => undefined);
+      for (let attempt = 0; attempt < 2; attempt += 1) {
+        await eventually(
+          () => waiting(others),
+          (count) => count === 1,
+          { what: "the migration waits for a lock", everyMs: 5 },
+        );
+        // Behind the wait as whoever claims and whoever reads are, and then behind a lock that is never had.
+        await others.transaction(async (claim) => {
+          await claim.query("set local statement_timeout = '10s'");
+          await claim.query("update rederive.task set rank = rank where false");
+          await claim.query("select count(*) from rederive.stamp");
+        });
+      }
+      await tx`insert into rederive.meta (key, value) values ('promoted', 'whole')`;
+      await tx`update rederive.task set rank = rank where false`;
+    });
+    expect(await migrated).toMatchObject({ applied: knownMigrations() - 19 });
+    await checkSchema(others);
+    expect(await others.query("select key from rederive.meta where key in ('promoted', 'environment')")).toEqual([
+      { key: "promoted" },
+    ]);
+    await promotion.end();
+    await others.close();
+  });
+});
+
+/** How many migrating sessions wait for a lock in this database. */
+async function waiting(tx: Tx): Promise<number | undefined> {
+  const [row] = await tx.query<{ count: number }>(
+    `select count(*)::int as count from pg_stat_activity
+     where datname = current_database() and application_name = 'rederive migrate' and wait_event_type = 'Lock'`,
+  );
+  return row?.count;
+}
