@@ -7,6 +7,7 @@ import { getTableConfig, type PgTable } from "drizzle-orm/pg-core";
 import type { Catalog } from "../catalog/catalog.ts";
 import { isRederiveError, RederiveError } from "../errors.ts";
 import type { Lineage, LineageEdge, LineageNode } from "../lineage/graph.ts";
+import { type Fields, isData, isFields } from "./data-fields.ts";
 import type { Actor, Role, UseCase } from "./roles.ts";
 
 /** What a limited person sees of a catalog. */
@@ -161,20 +162,20 @@ export function errorInSight(sight: Sight, error: unknown): unknown {
   return new RederiveError(error.code, textInSight(sight, error.message), { details, cause: error.cause });
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
 function seen(sight: Sight, value: unknown, key: string, parent: Fields): unknown {
   if (isData(key, value, parent)) return value;
   if (typeof value === "string") return textInSight(sight, value);
   if (Array.isArray(value)) {
-    return value.filter((each) => !isOfOthers(sight, each)).map((each) => seen(sight, each, key, parent));
+    return value.filter((each) => !isOfOthers(sight, each)).map((each) => seen(sight, each, "", {}));
   }
   if (!isFields(value)) return value;
   const isByDataset = recordFields.has(key);
   const kept = Object.entries(value).filter(
     ([name, each]) => !(isByDataset && sight.hidden.has(name)) && (isData(name, each, value) || !isUnseen(sight, each)),
   );
-  return Object.fromEntries(kept.map(([name, each]) => [name, seen(sight, each, name, value)]));
+  // By dataset, labels are labels all the same.
+  const holds = (name: string) => (key === "partitions" ? key : name);
+  return Object.fromEntries(kept.map(([name, each]) => [name, seen(sight, each, holds(name), value)]));
 }
 
 /** Of an object in an object, which is no entry of a list. */
@@ -182,58 +183,18 @@ function isUnseen(sight: Sight, value: unknown): boolean {
   return isFields(value) && isOfOthers(sight, value);
 }
 
-/** Fields that hold rows or name columns; and what the owner of a visible thing wrote about it. */
-const dataFields: ReadonlySet<string> = new Set([
-  ...[
-    "row",
-    "before",
-    "after",
-    "key",
-    "columns",
-    "column",
-    "ownedColumns",
-    "narrowedBy",
-    "added",
-    "dropped",
-    "changed",
-  ],
-  ...["nulls", "distinct", "sums", "tolerance", "description"],
-]);
-
 /** Records with a field for each dataset. */
-const recordFields: ReadonlySet<string> = new Set(["datasets", "partitions"]);
-
-/** Rows stand beside the message of a check, or beside the input that they are of. */
-function isData(key: string, value: unknown, parent: Fields): boolean {
-  const holdsData = dataFields.has(key) || (key === "rows" && ("message" in parent || "input" in parent));
-  return holdsData && isFlat(value);
-}
-
-function isFlat(value: unknown): boolean {
-  if (Array.isArray(value)) return value.every((each) => isPlain(each) || isRow(each));
-  return isPlain(value) || isRow(value);
-}
-
-function isRow(value: unknown): boolean {
-  return isFields(value) && Object.values(value).every(isPlain);
-}
-
-function isPlain(value: unknown): boolean {
-  return value === null || typeof value !== "object";
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
-}
+const recordFields: ReadonlySet<string> = new Set(["datasets", "partitions", "missing"]);
 
 /** Whether an entry of a list is a name of somebody else's thing, or is about one. */
 function isOfOthers(sight: Sight, value: unknown): boolean {
   const { datasets, hidden } = sight;
   if (typeof value === "string") return isNameOfOthers(sight, value);
   if (!isFields(value)) return false;
-  const { dataset, exposure, reader, name } = value;
+  const { dataset, exposure, reader } = value;
   // Of a dataset that the catalog does not have any more nobody knows whose it was.
   if (typeof dataset === "string" && dataset !== outside && !datasets.has(dataset)) return true;
+  const name = isData("name", value["name"], value) ? undefined : value["name"];
   return [exposure, reader, name].some((each) => typeof each === "string" && hidden.has(each));
 }
 

@@ -1,9 +1,12 @@
 import { integer, pgTable } from "drizzle-orm/pg-core";
 import { describe, expect, it } from "vitest";
+import { z } from "zod";
 import { defineCatalog } from "../../src/catalog/catalog.ts";
 import { source } from "../../src/catalog/dataset.ts";
+import { isData } from "../../src/governance/data-fields.ts";
 import { leastRole } from "../../src/governance/roles.ts";
 import { inSight, outside, reach, type Sight, sightOf } from "../../src/governance/visibility.ts";
+import { routes } from "../../src/server/routes.ts";
 
 const of = (name: string, owner?: string) =>
   source(pgTable(name, { id: integer("id").primaryKey() }), owner === undefined ? {} : { owner });
@@ -63,5 +66,130 @@ describe("an answer in sight", () => {
       state: "done",
     };
     expect(inSight(sight, answer)).toEqual(answer);
+  });
+
+  it("keeps what happens to be called like something of others and is something else", () => {
+    const label = "orders";
+    const told = {
+      dataset: "orders_late",
+      requestedBy: label,
+      owner: label,
+      groups: [label],
+      state: label,
+      failedChecks: [
+        {
+          dataset: "orders_late",
+          partition: label,
+          name: label,
+          severity: "error",
+          evidence: { suspects: [{ input: label, dataset: "nobodys", partitions: label, from: label }] },
+        },
+      ],
+      phases: [{ name: label, gate: "approval", tasks: 1, passedBy: label }],
+      inputs: [{ name: label, dataset: "nobodys", mapping: label }],
+      checks: [{ name: label, severity: "warn" }],
+      steps: [{ dataset: "orders_late", partitions: [label], why: [{ code: label, partitions: [[0, 1]] }] }],
+      request: { sample: { partitions: { orders_late: [label] } }, window: { from: "2001-01-01", to: "2001-01-02" } },
+      validation: [{ dataset: "orders_late", checks: [label] }],
+      entries: [{ actor: label, act: "x", details: { from: label, person: label } }],
+      datasets: [{ dataset: "orders_late", samples: [{ dataset: label, id: "1" }], orders: 1 }],
+    };
+    expect(inSight(sight, told)).toEqual(told);
+  });
+
+  it("has nothing of others in fields of the same name that are about datasets", () => {
+    const answer = {
+      datasets: [{ name: "orders", kind: "source" }],
+      columns: [{ dataset: "orders", column: "id", type: null }],
+      moved: [{ dataset: "orders_late", input: "orders", tasks: 2 }],
+      why: [{ code: "upstream_recomputed", because: "orders" }],
+      edges: [{ from: "orders", to: "orders_late" }],
+      missing: { orders: [[0, 1]], orders_late: [[0, 1]] },
+    };
+    expect(inSight(sight, answer)).toEqual({
+      datasets: [],
+      columns: [],
+      moved: [{ dataset: "orders_late", input: outside, tasks: 2 }],
+      why: [{ code: "upstream_recomputed", because: outside }],
+      edges: [{ from: outside, to: "orders_late" }],
+      missing: { orders_late: [[0, 1]] },
+    });
+  });
+});
+
+interface Schema {
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema | boolean;
+  readonly prefixItems?: readonly Schema[];
+  readonly anyOf?: readonly Schema[];
+  readonly oneOf?: readonly Schema[];
+  readonly allOf?: readonly Schema[];
+  readonly additionalProperties?: Schema | boolean;
+  readonly $defs?: Readonly<Record<string, Schema>>;
+  readonly type?: string | readonly string[];
+  readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+}
+
+describe("the fields of all answers", () => {
+  const words = new Set<string>();
+  const texts = new Set<string>();
+  const look = (schema: Schema | boolean | undefined, key: string, parent: object): void => {
+    // Settings of Postgres and what is guaranteed are data as a whole.
+    if (typeof schema !== "object" || key === "pins" || key === "guarantees") return;
+    if ([schema.type].flat().includes("string") || typeof schema.const === "string") {
+      const isWord = schema.enum !== undefined || schema.const !== undefined;
+      if (!isData(key, "", parent as Record<string, unknown>)) (isWord ? words : texts).add(key);
+    }
+    const { items, prefixItems = [], anyOf = [], oneOf = [], allOf = [], properties = {}, $defs = {} } = schema;
+    for (const each of [items, ...prefixItems, ...anyOf, ...oneOf, ...allOf]) look(each, key, parent);
+    look(schema.additionalProperties, key, parent);
+    for (const [name, each] of Object.entries(properties)) look(each, name, properties);
+    for (const each of Object.values($defs)) look(each, "", {});
+  };
+  for (const { answer } of routes)
+    look(z.toJSONSchema(answer, { io: "input", unrepresentable: "any" }) as Schema, "", {});
+
+  it("with words of our own are data", () => {
+    expect([...words]).toEqual([]);
+  });
+
+  it("that are looked through are these", () => {
+    const names = [
+      "dataset",
+      "datasets",
+      "exposure",
+      "reader",
+      "name",
+      "reads",
+      "diverged",
+      "sources",
+      "through",
+      "table",
+    ];
+    const ends = ["from", "to", "roots", "id"];
+    const sentences = [
+      ...["reason", "requestReason", "requestedBecause", "promotedBecause", "stateReason", "holdReason", "because"],
+      ...[
+        "comment",
+        "message",
+        "error",
+        "what",
+        "seen",
+        "mitigation",
+        "looked",
+        "warnings",
+        "causes",
+        "doubts",
+        "aspects",
+      ],
+      ...["replacedBy", "sql", "query", "where", "type"],
+    ];
+    const instants = [
+      ...["at", "asOf", "time", "since", "seenAt", "expected", "deadline", "expiresAt", "oldestAt", "forwardFrom"],
+      ...["createdAt", "startedAt", "finishedAt", "judgedAt", "passedAt", "capturedAt", "decidedAt", "computedAt"],
+      ...["promotedAt", "removeAfter"],
+    ];
+    expect([...texts].sort()).toEqual([...names, ...ends, ...sentences, ...instants, "csrf", "next"].sort());
   });
 });

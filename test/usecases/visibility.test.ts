@@ -53,7 +53,9 @@ const aloneOf = derived(alone, {
 const catalog = defineCatalog({
   datasets: [orderSource, rateSource, revenueOf, marginOf, reportOf, aloneOf],
   exposures: [
-    exposure("board", { reads: [revenueOf, marginOf], criticality: "high", ...finance }),
+    exposure("board", {
+      ...{ reads: [revenueOf, marginOf], columns: [revenue.id, margin.id], criticality: "high", ...finance },
+    }),
     exposure("zebra_board", { reads: [revenueOf, marginOf], criticality: "critical", ...logistics }),
   ],
 });
