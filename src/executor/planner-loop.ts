@@ -14,8 +14,10 @@
  */
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Limits } from "../catalog/dataset.ts";
+import { isRederiveError } from "../errors.ts";
 import { resign, takeLead } from "../store/leaders.ts";
 import type { QueueLimit } from "../store/limits.ts";
+import { checkCodeLevel } from "../store/migrate.ts";
 import { type RunningBackfill, runningBackfills } from "../store/release.ts";
 import { tendCandidates } from "./candidates.ts";
 import { isMoreUrgent, warnOfDeadlines } from "./deadlines.ts";
@@ -160,6 +162,10 @@ export class PlannerLoop {
     await this.#watcher?.stop();
     await Promise.all(this.#verifying.values());
     await this.#options.messenger?.stop();
+    await this.#resign();
+  }
+
+  async #resign(): Promise<void> {
     const term = this.#term;
     this.#term = undefined;
     this.#renewedAt = Number.NEGATIVE_INFINITY;
@@ -214,17 +220,31 @@ export class PlannerLoop {
     return { ...counts, ...swept, ...lost };
   }
 
-  /** Takes or keeps the lead; renews at a third of the lease. */
+  /** Takes or keeps the lead; renews at a third of the lease. Throws `schema_incompatible`, and then leads no more. */
   async #lead(): Promise<Term | undefined> {
     const leadMs = this.#options.leadMs ?? 10_000;
     const now = performance.now();
     if (this.#term !== undefined && now - this.#renewedAt < leadMs / 3) return this.#term;
     const leadership = { name: leaderName, holder: this.#options.holder };
+    await this.#checkLevel();
     const term = await takeLead(this.#options.delivery.database, { ...leadership, leaseMs: leadMs });
     this.#term = term === undefined ? undefined : { ...leadership, term };
     // Counted from before the statement, so that we never believe in the lease for longer than Postgres does.
     this.#renewedAt = now;
     return this.#term;
+  }
+
+  /** A newer planner need not wait for the end of the lease. */
+  async #checkLevel(): Promise<void> {
+    try {
+      await checkCodeLevel(this.#options.delivery.database);
+    } catch (error) {
+      if (isRederiveError(error)) {
+        this.#watcher?.leave();
+        await this.#resign();
+      }
+      throw error;
+    }
   }
 
   async #sweep(

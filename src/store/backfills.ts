@@ -4,6 +4,7 @@ import type { Decision, Forecast } from "../plan.ts";
 import type { Requirement } from "../report.ts";
 import { type BackfillState, backfillSourcesOf } from "../states.ts";
 import type { Tx } from "../tx.ts";
+import { checkCodeLevel } from "./migrate.ts";
 
 export interface BackfillRow {
   readonly id: string;
@@ -106,12 +107,16 @@ export async function listBackfills(
   );
 }
 
-/** Locks the row against other acts on the same backfill and gives it as it is now. */
+/**
+ * Locks the row against other acts on the same backfill and gives it as it is now. Throws `schema_incompatible` where a
+ * newer migration has shut out this code: how acts exclude each other may have changed with it.
+ */
 export async function lockBackfill(tx: Tx, id: string): Promise<BackfillRow | undefined> {
   const [row] = await tx.query<BackfillRow>(
     `select ${backfillColumns} from rederive.backfill where id = $1::text for no key update`,
     [id],
   );
+  await checkCodeLevel(tx);
   return row;
 }
 

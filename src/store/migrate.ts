@@ -5,8 +5,9 @@
  * one of them work while the others wait and then find nothing to do. The journal is drizzle's, in our own schema, so
  * that it cannot collide with the application's migrations; the migrations are applied by apply-migrations.ts.
  *
- * A migration that older code cannot live with raises `meta.requires_code`; every process compares it with its own
- * `codeLevel` at start and at each heartbeat, and stops with a message instead of working on a schema it misreads.
+ * A migration that older code cannot live with raises `meta.requires_code`. Every process compares it with its own
+ * `codeLevel` when it starts; workers at each heartbeat, planners when they renew the lead, and all in each act on a
+ * backfill. They stop, or refuse, with a message instead of working on a schema that they misread.
  */
 import { fileURLToPath } from "node:url";
 import { readMigrationFiles } from "drizzle-orm/migrator";
@@ -17,7 +18,7 @@ import { applyMigrations, type MigrationWaits } from "./apply-migrations.ts";
 import { deploymentId } from "./release.ts";
 
 /** What this code understands; raised together with a migration that older code must not run against. */
-export const codeLevel = 1;
+export const codeLevel = 2;
 
 const migrationsFolder = fileURLToPath(new URL("../../migrations", import.meta.url));
 /** An arbitrary constant: the advisory lock's name. */

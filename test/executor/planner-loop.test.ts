@@ -1,5 +1,7 @@
 import { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
+import { RederiveError } from "../../src/errors.ts";
+import { codeLevel } from "../../src/store/migrate.ts";
 import { registerWorker } from "../../src/store/workers.ts";
 import {
   type Backend,
@@ -11,6 +13,7 @@ import {
   statesOf,
   withStage,
 } from "../support/delivery.ts";
+import { eventually } from "../support/eventually.ts";
 import { aPlanner, backfillState, untilBackfill } from "../support/planner.ts";
 import { hasRedis } from "../support/redis.ts";
 import { lacks } from "../support/require.ts";
@@ -61,6 +64,28 @@ describe.skipIf(lacks("redis"))("a backfill of 100,000 tasks", () => {
       expect(turn.released).toBeLessThanOrEqual(2_000);
       expect(after.released).toBe(0);
       expect(grown).toBeLessThan(10_000_000);
+    });
+  });
+});
+
+describe("a planner that is older than the schema", () => {
+  it("gives up the lead, and says why", async () => {
+    await withStage("postgres", async (stage) => {
+      // Looks every two seconds, when it renews the lead.
+      const planner = aPlanner(stage, { leadMs: 6_000 });
+      expect((await planner.runOnce()).leads).toBe(true);
+      await stage.database.query("update rederive.meta set value = $1 where key = 'requires_code'", [
+        String(codeLevel + 1),
+      ]);
+      const turn = await eventually(
+        () => planner.runOnce().catch((error: unknown) => error),
+        (seen) => seen instanceof RederiveError,
+        { what: "the planner finds out" },
+      );
+      expect(turn).toMatchObject({ code: "schema_incompatible", message: /deploy the newer/ });
+      const over = await stage.database.query("select lease_until <= clock_timestamp() as over from rederive.leader");
+      expect(over).toEqual([{ over: true }]);
+      await planner.stop();
     });
   });
 });

@@ -1,6 +1,7 @@
 import postgres from "postgres";
 import { expect, test } from "vitest";
 import { withdrawApprovals } from "../../src/store/approvals.ts";
+import { lockBackfill } from "../../src/store/backfills.ts";
 import {
   appliedMigrations,
   checkCodeLevel,
@@ -31,11 +32,15 @@ test("a process that is older than the schema stops with a message", async () =>
   await withDatabase(async (url) => {
     const database = openDatabase(url, { max: 1 });
     await checkCodeLevel(database);
+    const required = await database.query("select value from rederive.meta where key = 'requires_code'");
+    expect(required).toEqual([{ value: String(codeLevel) }]);
     await database.query("update rederive.meta set value = $1 where key = 'requires_code'", [String(codeLevel + 1)]);
     await expect(checkCodeLevel(database)).rejects.toMatchObject({
       code: "schema_incompatible",
       message: /deploy the newer/,
     });
+    // No act on a backfill either, in a process that has been open since before.
+    await expect(lockBackfill(database, "bf_a")).rejects.toMatchObject({ code: "schema_incompatible" });
     await database.close();
   });
 });
