@@ -6,7 +6,7 @@ import type { AuditLog } from "../usecases/audit.ts";
 import { download } from "./download.ts";
 import { backfillPath, bound, components, noFields, wholeNumber } from "./requests.ts";
 import { count, instant } from "./responses.ts";
-import { type Route, route } from "./route.ts";
+import { backfillOf, type Route, route } from "./route.ts";
 
 const logQuery = z.strictObject({
   backfill: z.exactOptional(z.string().min(1).max(80)),
@@ -123,9 +123,13 @@ export const auditRoutes: readonly Route[] = [
     body: noFields,
     produces: "application/gzip",
     answer: download,
-    run: ({ rederive, actor, path: { id } }) => ({
-      name: `evidence-${id}.tar.gz`,
-      write: (out) => rederive.as(actor).audit.exportBackfill({ backfill: id, out }),
-    }),
+    run: async (call) => {
+      const { id } = await backfillOf(call);
+      const { audit } = call.rederive.as(call.actor);
+      return {
+        name: `evidence-${id}.tar.gz`,
+        write: (out, signal) => audit.exportBackfill({ backfill: id, out, signal }),
+      };
+    },
   }),
 ];

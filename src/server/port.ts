@@ -91,8 +91,8 @@ export interface AuditPort {
     limit?: number;
   }): Promise<AuditLog>;
   verify(trust?: Trust): Promise<TrailVerdict>;
-  /** Writes what is recorded of a backfill to a new archive. */
-  exportBackfill(input: { backfill: string; out: string }): Promise<unknown>;
+  /** Writes what is recorded of a backfill to a new archive. Throws the signal's reason where it comes first. */
+  exportBackfill(input: { backfill: string; out: string; signal?: AbortSignal }): Promise<unknown>;
 }
 
 export interface BackfillPort {

@@ -34,8 +34,9 @@ export function routerOf(routes: readonly Route[], rederive: RederivePort): Rout
   for (const route of routes) {
     const steps: RequestHandler[] = [allowed(route.useCase)];
     if (route.method !== "get") steps.push(onlyJson, parseBody, notTooDeep);
-    for (const { useCases, limit } of limited) if (useCases.has(route.useCase)) steps.push(limit);
-    router[route.method](route.at, ...steps, answerWith(route, rederive));
+    const quota = limited.find(({ useCases }) => useCases.has(route.useCase));
+    const answer = answerWith(route, rederive);
+    router[route.method](route.at, ...steps, quota === undefined ? answer : quota.limit(answer));
   }
   for (const at of new Set(routes.map((route) => route.at))) router.all(at, otherMethod(routes, at));
   router.use(() => {

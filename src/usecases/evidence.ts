@@ -26,6 +26,8 @@ export interface EvidenceInput {
   readonly backfill: string;
   /** A directory or archive (.tar.gz) that does not exist yet. */
   readonly out: string;
+  /** Ends it, with nothing left at `out`; it throws the signal's reason then. */
+  readonly signal?: AbortSignal;
 }
 
 /** Rows a page and rows that the readable report shows of a table. */
@@ -62,15 +64,16 @@ interface Asked {
 }
 
 /** Throws `not_found`, or `usage` where something is at `out`. */
-export async function exportEvidence(context: Context, { backfill, out }: EvidenceInput): Promise<Manifest> {
+export async function exportEvidence(context: Context, { backfill, out, signal }: EvidenceInput): Promise<Manifest> {
   await requireBackfill(context.database, backfill);
   await chainIfAllowed(context.database);
+  signal?.throwIfAborted();
   const asked: Asked = {
     approvals: await approvals(context, backfill),
     differences: await differencesOf(context, backfill),
   };
   return makeBundle(out, signerFrom(), (directory) =>
-    context.database.transaction((tx) => fill(context, tx, directory, backfill, asked), {
+    context.database.transaction((tx) => fill({ context, tx, directory, signal }, backfill, asked), {
       isolation: "repeatable read",
     }),
   );
@@ -85,7 +88,14 @@ async function differencesOf(context: Context, backfill: string): Promise<Asked[
   }
 }
 
-async function fill(context: Context, tx: Tx, directory: string, id: string, asked: Asked): Promise<ManifestHead> {
+interface Filling {
+  readonly context: Context;
+  readonly tx: Tx;
+  readonly directory: string;
+  readonly signal: AbortSignal | undefined;
+}
+
+async function fill({ context, tx, directory, signal }: Filling, id: string, asked: Asked): Promise<ManifestHead> {
   const row = await requireBackfill(tx, id);
   const head = {
     backfill: id,
@@ -97,7 +107,7 @@ async function fill(context: Context, tx: Tx, directory: string, id: string, ask
   await writeJson(directory, planName, { ...told, decision: decisionOf(row) });
   await writeJson(directory, "differences.json", asked.differences);
   for (const [name, columns] of Object.entries(recorded) as [EvidenceTable, readonly Column[]][]) {
-    await writeTable(directory, { name, columns, pages: pagesOf(tx, name, id) });
+    await writeTable(directory, { name, columns, pages: whileWanted(signal, pagesOf(tx, name, id)) });
   }
   await writeTable(directory, {
     name: "approvals",
@@ -106,7 +116,7 @@ async function fill(context: Context, tx: Tx, directory: string, id: string, ask
   });
   const points = await readRestorePoints(tx, id);
   await writeTable(directory, { name: "restore-points", columns: pointColumns, pages: [points.map(asRow)] });
-  await writeNewFile(join(directory, chainName), await chainLines(tx, id));
+  await writeNewFile(join(directory, chainName), whileWanted(signal, await chainLines(tx, id)));
   const page = await report(tx, row, asked, head);
   await writeFile(join(directory, "report.html"), page, { flag: "wx", mode: 0o600 });
   return head;
@@ -135,6 +145,15 @@ async function* pagesOf(tx: Tx, table: EvidenceTable, backfill: string): AsyncIt
     if (page.length < pageRows) return;
     after = page.at(-1)?.id ?? after;
   }
+}
+
+/** Throws the signal's reason instead of going on. */
+async function* whileWanted<Item>(signal: AbortSignal | undefined, items: AsyncIterable<Item>): AsyncIterable<Item> {
+  for await (const item of items) {
+    signal?.throwIfAborted();
+    yield item;
+  }
+  signal?.throwIfAborted();
 }
 
 /** From the first entry of the backfill to the head: its own entries whole, of those between them the hashes. */

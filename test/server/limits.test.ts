@@ -16,6 +16,7 @@ afterAll(async () => {
 
 beforeEach(() => {
   harness.rederive.calls.length = 0;
+  harness.rederive.before = async () => {};
 });
 
 const plan = { changes: true, reason: "refunds were ignored" };
@@ -146,5 +147,56 @@ describe("plans of one person", () => {
       (status) => status === 200,
       { what: "the fifth plan is made" },
     );
+  });
+});
+
+describe("exports of one person", () => {
+  const path = "/api/v1/backfills/bf_7k3m9x2q4d/evidence";
+
+  it("keep their place until they are over, also where nobody waits for them any more", async () => {
+    let release = () => {};
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    harness.rederive.before = () => gate;
+    const { calls } = harness.rederive;
+    const signals = () => calls.map(({ args }) => args[1] as AbortSignal);
+    const headers = { authorization: `Bearer ${harness.tokens.approver}` };
+    for (const before of [0, 1]) {
+      const leaving = new AbortController();
+      const left = fetch(harness.url + path, { headers, signal: leaving.signal }).catch(() => undefined);
+      await eventually(
+        () => calls.length,
+        (made) => made > before,
+        { what: "the export has begun" },
+      );
+      leaving.abort();
+      await left;
+    }
+    await eventually(
+      () => signals().every(({ aborted }) => aborted),
+      (all) => all,
+      { what: "both exports know that nobody waits" },
+    );
+    const third = await harness.request(path, { role: "approver" });
+    expect([third.status, third.headers.get("retry-after"), calls.length]).toEqual([429, "1", 2]);
+    harness.rederive.before = async () => {};
+    release();
+    await eventually(
+      async () => (await harness.request(path, { role: "approver" })).status,
+      (status) => status === 200,
+      { what: "both places are free again" },
+    );
+  });
+
+  it("are not made for HEAD", async () => {
+    const head = await harness.request(path, { method: "HEAD" });
+    expect([head.status, head.headers.get("content-type"), head.headers.get("content-disposition")]).toEqual([
+      200,
+      "application/gzip",
+      "attachment; filename=evidence-bf_7k3m9x2q4d.tar.gz",
+    ]);
+    const unknown = await harness.request("/api/v1/backfills/bf_other/evidence", { method: "HEAD" });
+    expect([unknown.status, harness.rederive.calls.length]).toEqual([404, 0]);
   });
 });

@@ -197,9 +197,9 @@ export class FakeRederive implements RederivePort {
       audit: {
         log: (input) => answer("audit.log", anAuditLog(), input),
         verify: (trust) => answer("audit.verify", aVerdict(), trust),
-        exportBackfill: async ({ backfill, out }) => {
+        exportBackfill: async ({ backfill, out, signal }) => {
           await writeFile(out, "an archive");
-          return answer("audit.exportBackfill", {}, backfill);
+          return answer("audit.exportBackfill", {}, backfill, signal);
         },
       },
       limits: () => answer("limits", [setting("revenue")]),

@@ -48,6 +48,15 @@ beforeAll(async () => {
     await acting.audit.exportBackfill({ backfill, out: bundle });
     await acting.audit.exportBackfill({ backfill, out: archive });
     await expect(acting.audit.exportBackfill({ backfill, out: bundle })).rejects.toMatchObject({ code: "usage" });
+    const leaving = new AbortController();
+    const { signal } = leaving;
+    // Amid the first table.
+    vi.spyOn(signal, "throwIfAborted")
+      .mockImplementationOnce(() => {})
+      .mockImplementationOnce(() => leaving.abort());
+    const unwanted = acting.audit.exportBackfill({ backfill, out: join(directory, "unwanted.tar.gz"), signal });
+    await expect(unwanted).rejects.toMatchObject({ name: "AbortError" });
+    expect(readdirSync(directory).sort()).toEqual(["bundle", "bundle.tar.gz"]);
     await expect(acting.audit.exportBackfill({ backfill: "bf_no", out: "x" })).rejects.toMatchObject({
       code: "not_found",
     });
