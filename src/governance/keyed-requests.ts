@@ -11,7 +11,7 @@ export type { KeptAnswer, KeyedRequest } from "../store/keyed-requests.ts";
 export type Claim =
   | { readonly kind: "first" }
   | { readonly kind: "answered"; readonly answer: store.KeptAnswer }
-  /** The key belongs to a request with another method, path, query or body. */
+  /** The key belongs to a request with another method, path, query or body, or with other rights. */
   | { readonly kind: "other" }
   /** The first request has not ended, or its end is not known. */
   | { readonly kind: "unsettled" };

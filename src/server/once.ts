@@ -28,7 +28,7 @@ export async function once(
     case "other":
       throw new HttpError(
         "idempotency_mismatch",
-        `${keyHeader} ${keyed.key} belongs to another request; use a new key`,
+        `${keyHeader} ${keyed.key} belongs to another request, or to one with another role or other groups; use a new key`,
       );
     case "unsettled":
       throw new HttpError(
@@ -57,5 +57,8 @@ function keyedRequestOf(request: Request, actor: Actor): KeyedRequest | undefine
     throw new RederiveError("usage", `${keyHeader} is 1 to 200 printable ASCII characters without spaces`);
   }
   const { method, originalUrl } = request;
-  return { person: personOf(actor), key, hash: hashOf({ method, originalUrl, body: (request.body as unknown) ?? {} }) };
+  const body = (request.body as unknown) ?? {};
+  // The rights belong to it: what somebody was answered is not for them to see once they may see less.
+  const rights = { role: actor.role, groups: actor.groups?.toSorted() ?? null };
+  return { person: personOf(actor), key, hash: hashOf({ method, originalUrl, body, rights }) };
 }

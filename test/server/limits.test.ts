@@ -1,5 +1,6 @@
 /** What one client may not do to the others: the same request twice, wrong tokens without end, plans without end. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { createToken, type NewToken } from "../../src/governance/tokens.ts";
 import { FailedAttempts } from "../../src/server/attempts.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Harness, startHarness } from "./support.ts";
@@ -53,6 +54,29 @@ describe("a request with a key", () => {
     await post("k3");
     await post("k3", { ...plan, reason: "mine" }, "admin");
     expect(harness.rederive.calls.filter(({ act }) => act === "plan")).toHaveLength(2);
+  });
+
+  it("is not answered to its person by a token with another role or other groups", async () => {
+    const wish = (name: string, rights: Pick<NewToken, "role" | "groups">) =>
+      createToken(harness.database, "test", { name, person: "grace", ...rights });
+    const [all, both, same, fewer, higher] = await Promise.all([
+      wish("all", { role: "operator" }),
+      wish("both", { role: "operator", groups: ["sales", "finance"] }),
+      wish("same", { role: "operator", groups: ["finance", "sales"] }),
+      wish("fewer", { role: "operator", groups: ["finance"] }),
+      wish("higher", { role: "approver", groups: ["sales", "finance"] }),
+    ]);
+    const by = async ({ token }: { readonly token: string }) => {
+      const headers = { authorization: `Bearer ${token}`, "idempotency-key": "k8" };
+      const response = await harness.request("/api/v1/backfills", { method: "POST", body: plan, headers });
+      return [response.status, ((await response.json()) as { code?: string }).code];
+    };
+    expect([await by(both), await by(same)]).toEqual([
+      [201, undefined],
+      [201, undefined],
+    ]);
+    for (const other of [all, fewer, higher]) expect(await by(other)).toEqual([422, "idempotency_mismatch"]);
+    expect(harness.rederive.calls.filter(({ act }) => act === "plan")).toHaveLength(1);
   });
 
   it("may come again where it was refused, and not where nobody knows how it ended", async () => {
