@@ -3,10 +3,12 @@
  * that their groups own, or nobody; the rest is not there for them: it is absent from lists, from records inside of others and from
  * texts. Pure. `reach` says of every use case what that means for it, so that none can be added without saying so.
  */
-import { getTableConfig, type PgTable } from "drizzle-orm/pg-core";
+import { getTableConfig } from "drizzle-orm/pg-core";
 import type { Catalog } from "../catalog/catalog.ts";
+import type { Dataset } from "../catalog/dataset.ts";
 import { isRederiveError, RederiveError } from "../errors.ts";
 import type { Lineage, LineageEdge, LineageNode } from "../lineage/graph.ts";
+import { candidateSchema, candidateStem, restoreSchema } from "../warehouse/candidate.ts";
 import { type Fields, isData, isFields } from "./data-fields.ts";
 import type { Actor, Role, UseCase } from "./roles.ts";
 
@@ -16,9 +18,11 @@ export interface Sight {
   readonly datasets: ReadonlySet<string>;
   /** Names of their exposures. */
   readonly exposures: ReadonlySet<string>;
-  /** Names of what others own, and of its tables. A name that is theirs as well is not among them. */
+  /** Names of what others own, of its tables and of their candidates. A name that is theirs as well is not among them. */
   readonly hidden: ReadonlySet<string>;
-  /** Finds all of these names in a text, longest first. */
+  /** Words of theirs that stay where they stand alone, although a hidden name is in them: columns and checks. */
+  readonly whole: ReadonlySet<string>;
+  /** Finds all names in a text, theirs and hidden ones, longest first; also within identifiers that are made of them. */
   readonly names: RegExp;
 }
 
@@ -112,19 +116,32 @@ function sightOfGroups(groups: readonly string[], catalog: Catalog): Sight {
     ...catalog.exposures.filter((exposure) => !isTheirs(exposure)).map(({ name }) => name),
   ];
   const hidden = new Set(others.filter((name) => !known.has(name)));
-  return { datasets, exposures, hidden, names: patternOf([...known, ...hidden]) };
+  const words = [candidateSchema, restoreSchema, ...mine.flatMap(wordsOf)];
+  const whole = new Set(words.filter((word) => !hidden.has(word)));
+  return { datasets, exposures, hidden, whole, names: patternOf([...known, ...hidden]) };
 }
 
-function tableNames({ table }: { readonly table: PgTable }): string[] {
+/** Of the table that a dataset is in, and of those that its backfills make. */
+function tableNames({ name: dataset, table }: Pick<Dataset, "name" | "table">): string[] {
   const { schema, name } = getTableConfig(table);
-  return [name, `${schema ?? "public"}.${name}`];
+  return [name, `${schema ?? "public"}.${name}`, candidateStem(dataset)];
 }
 
-/** A longer name is found before one that it contains, so that theirs stay whole where another is a part of them. */
+/** What a dataset calls its columns and checks. */
+function wordsOf(dataset: Dataset): string[] {
+  const { columns } = getTableConfig(dataset.table);
+  const checks = dataset.kind === "source" ? [] : dataset.checks;
+  return [...columns, ...checks].map(({ name }) => name);
+}
+
+/**
+ * A longer name is found before one that it contains, so that theirs stay whole where another is a part of them. Candidates
+ * and constraints are called after their tables, with underscores between, so a name ends at an underscore too.
+ */
 function patternOf(names: readonly string[]): RegExp {
   const longestFirst = [...names].sort((one, other) => other.length - one.length);
   const all = longestFirst.map((name) => name.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")).join("|");
-  return new RegExp(`(?<!\\w)(?:${all})(?!\\w)`, "g");
+  return new RegExp(`(?<![^\\W_])(?:${all})(?![^\\W_])`, "g");
 }
 
 /** The catalog without what others own: their inputs are gone, and so are exposures and readers of other people. */
@@ -208,9 +225,22 @@ function isNameOfOthers({ datasets, exposures, hidden }: Sight, text: string): b
   return false;
 }
 
-function textInSight({ hidden, names }: Sight, text: string): string {
-  return hidden.size === 0 ? text : text.replace(names, (name) => (hidden.has(name) ? outside : name));
+function textInSight({ hidden, whole, names }: Sight, text: string): string {
+  if (hidden.size === 0) return text;
+  const isCut = (name: string, at: number) => hidden.has(name) && !whole.has(identifierAround(text, name, at));
+  return text.replace(names, (name, at: number) => (isCut(name, at) ? outside : name)).replace(identifierRest, outside);
 }
+
+/** Identifiers of Postgres have 63 characters at most. */
+function identifierAround(text: string, name: string, at: number): string {
+  const end = at + name.length;
+  const [before = ""] = /\w*$/.exec(text.slice(Math.max(0, at - 63), at)) ?? [];
+  const [after = ""] = /^\w*/.exec(text.slice(end, end + 63)) ?? [];
+  return `${before}${name}${after}`;
+}
+
+/** What stood behind a name in the same identifier: columns of its table, or the backfill of a candidate. */
+const identifierRest = /\(outside your datasets\)_\w*/g;
 
 function isLineage(answer: unknown): answer is Lineage {
   return isFields(answer) && Array.isArray(answer["nodes"]) && Array.isArray(answer["edges"]) && "roots" in answer;

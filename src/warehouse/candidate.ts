@@ -26,11 +26,16 @@ export interface CandidateNames {
 
 /** The table names of one dataset in one backfill; names that are too long keep their start and end in a hash. */
 export function candidateNames(dataset: string, backfill: string): CandidateNames {
-  const name = shortened(`${dataset.replaceAll(".", "_")}__${backfill}`, `${dataset}__${backfill}`);
+  const name = shortened(`${candidateStem(dataset)}__${backfill}`, `${dataset}__${backfill}`);
   return {
     candidate: `${identifier(candidateSchema)}.${identifier(name)}`,
     restorePoint: `${identifier(restoreSchema)}.${identifier(name)}`,
   };
+}
+
+/** What the names of all its candidates and restore points begin with; underscores come next. */
+export function candidateStem(dataset: string): string {
+  return dataset.replaceAll(".", "_");
 }
 
 /** Creates the empty candidate with its index, and both schemas where they are missing. Fails if it is there already. */

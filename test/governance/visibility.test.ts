@@ -97,6 +97,31 @@ describe("an answer in sight", () => {
     expect(inSight(sight, told)).toEqual(told);
   });
 
+  it("has no names of others within those of candidates, constraints and indexes", () => {
+    const counts = pgTable("counts", { count: integer("orders_count").primaryKey() });
+    const more = defineCatalog({
+      datasets: [
+        ...[of("orders", "sales"), of("pay.slips", "sales"), of("orders_late", "finance")],
+        ...[of("orders.eu", "finance"), of("candidate", "sales"), source(counts, { owner: "finance" })],
+      ],
+    });
+    const told = (text: string) => inSight(sightOf(ada, ["viewer"], more) as Sight, { text }).text;
+    const cut = {
+      "rederive_candidate.orders__bf_1 and rederive_restore.orders__bf_1": `rederive_candidate.${outside} and rederive_restore.${outside}`,
+      '"rederive_candidate"."pay_slips__bf_1"': `"rederive_candidate"."${outside}"`,
+      "foreign key orders_dept_fkey of public.orders": `foreign key ${outside} of ${outside}`,
+      "orders_pkey, fk_orders, orders_late_orders_id_fkey": `${outside}, fk_${outside}, orders_late_${outside}`,
+      "orders_count_key of orders": `${outside} of ${outside}`,
+    };
+    expect(Object.keys(cut).map(told)).toEqual(Object.values(cut));
+    const theirs = [
+      "rederive_candidate.orders_late__bf_1, orders_late_pkey, idx_orders_late, public.orders_late",
+      "rederive_candidate.orders_eu__bf_1 of orders.eu",
+      "column orders_count is null, reorders, orders2",
+    ];
+    expect(theirs.map(told)).toEqual(theirs);
+  });
+
   it("has nothing of others in fields of the same name that are about datasets", () => {
     const answer = {
       datasets: [{ name: "orders", kind: "source" }],
