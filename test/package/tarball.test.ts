@@ -25,8 +25,9 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "rederive-package-"));
   project = join(folder, "project");
   await mkdir(project);
-  // `npm pack` builds, too.
-  const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", folder], { cwd: repository });
+  // Without its build: that was done before the tests, and other tests are running what it made.
+  const pack = ["pack", "--json", "--ignore-scripts", "--pack-destination", folder];
+  const { stdout } = await run("npm", pack, { cwd: repository });
   const [packed] = JSON.parse(stdout.slice(stdout.indexOf("["))) as [{ filename: string; files: { path: string }[] }];
   tarball = join(folder, packed.filename);
   files = packed.files.map((file) => file.path);
