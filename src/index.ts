@@ -1,5 +1,6 @@
 /** The public API of rederive. What is not named here is internal and may change at any time. */
 
+export { Acting } from "./acting.ts";
 export { Audit } from "./audit.ts";
 export { Backfill } from "./backfill.ts";
 export { type Assumption, assume } from "./catalog/assumption.ts";
@@ -75,7 +76,7 @@ export type {
   Step,
 } from "./plan.ts";
 export type { Affected, AffectedDataset } from "./planner/affected.ts";
-export { Acting, createRederive, Rederive, type RederiveOptions } from "./rederive.ts";
+export { createRederive, Rederive, type RederiveOptions } from "./rederive.ts";
 export type {
   ApprovalEntry,
   Approvals,

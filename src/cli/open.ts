@@ -3,6 +3,8 @@
  * in the opposite order whatever happens. What is large is imported when it is needed, so that help and refusals are
  * quick.
  */
+
+import type { Acting } from "../acting.ts";
 import {
   actorNameFrom,
   actorTokenFrom,
@@ -14,7 +16,7 @@ import {
 } from "../config.ts";
 import { RederiveError } from "../errors.ts";
 import type { Actor } from "../governance/roles.ts";
-import type { Acting, Rederive } from "../rederive.ts";
+import type { Rederive } from "../rederive.ts";
 import { createLog, type Logger } from "../telemetry/log.ts";
 import { startTelemetry, type Telemetry } from "../telemetry/sdk.ts";
 import { loadConfig } from "./load-config.ts";

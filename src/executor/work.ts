@@ -96,7 +96,7 @@ async function workOnce(attempt: SingleAttempt): Promise<TaskOutcome> {
   const [part] = attempt.parts;
   const [computed] = (await compute(attempt)) as [Computed];
   const held = await recordVerdict(attempt, part, computed);
-  const measured = { ...computed, ...(await remeasured(attempt, part, computed)) };
+  const measured = await remeasured(attempt, part, computed);
   const [finished] = await seal(attempt, [measured]);
   if (finished === undefined) return standing(await stateOf(attempt, part));
   return { kind: "done", rows: measured.rowsWritten, held, consumers: finished.consumers };
@@ -193,11 +193,11 @@ async function recordVerdict({ session }: Attempt, { ref, spec }: Part, measured
  * The stamp must tell what is committed: rows outside of the partition were removed by the verdict, so count and hash
  * are taken again; what failed stays on record as it was found.
  */
-export async function remeasured(
+export async function remeasured<Found extends Measured>(
   { session }: Pick<Attempt, "session">,
   { spec }: Pick<Part, "spec">,
-  computed: Measured,
-): Promise<Measured> {
+  computed: Found,
+): Promise<Found> {
   if (!computed.failures.some(({ probe }) => probe.kind === "outside")) return computed;
   const { rowsWritten, outputHash } = await measureCandidate(session, spec, computed.rowsRead);
   return { ...computed, rowsWritten, outputHash };

@@ -2,8 +2,9 @@
  * Rollback: what was live before a promotion is live again, row for row, in one transaction.
  *
  * Rows that somebody wrote after the promotion are found first. By default they are a reason to refuse; `keep` leaves
- * them as they are, `overwrite` puts the before-images over them. A digest of them is what others agree to. The restore points are consumed in the same
- * transaction, so that a second rollback finds nothing to do and the candidates can be promoted again.
+ * them as they are, `overwrite` puts the before-images over them. A digest of them is what others agree to. The restore
+ * points are consumed in the same transaction, so that a second rollback finds nothing to do and the candidates can be
+ * promoted again.
  */
 import { RederiveError } from "../errors.ts";
 import type { MergeCounts, MergeReport } from "../report.ts";
@@ -62,7 +63,8 @@ interface Undoing extends Change {
 
 /**
  * Puts back what was live before the promotion. Errors: wrong_state, overlapping_plan (another active backfill
- * reads or writes the partitions), restore_point_gone, live_writes_since_promotion, promote_refused, promote_deferred, verification_failed. After any of them nothing live has changed.
+ * reads or writes the partitions), restore_point_gone, live_writes_since_promotion, promote_refused, promote_deferred,
+ * verification_failed. After any of them nothing live has changed.
  */
 export async function rollback(database: Database, request: Rollback): Promise<MergeReport> {
   return attempt(database, {

@@ -27,7 +27,8 @@ export async function movedSinceStart(tx: Tx, backfill: string, of: readonly Dat
     `select distinct w.dataset
      from unnest($2::text[], $3::text[]) as w (dataset, partitions)
      join rederive.backfill b on b.id = $1::text
-     join (${liveMoves}) m on m.dataset = w.dataset and w.partitions::int8multirange @> m.partition and m.at > coalesce(b.started_at, b.created_at)
+     join (${liveMoves}) m on m.dataset = w.dataset and w.partitions::int8multirange @> m.partition
+       and m.at > coalesce(b.started_at, b.created_at)
      order by 1`,
     [backfill, of.map(({ dataset }) => dataset), of.map(({ partitions }) => toMultirange(partitions))],
   );

@@ -1,8 +1,8 @@
 /** Twenty questions that people ask of lineage, each answered by a statement that somebody wrote by hand as well. */
 import { tester } from "rederive/testing";
 import { describe, expect, it } from "vitest";
+import type { Acting } from "../../src/acting.ts";
 import type { Computed, Lineage } from "../../src/lineage/graph.ts";
-import type { Acting } from "../../src/rederive.ts";
 import { withFlights } from "./flights.ts";
 
 /** Between the two promotions. */

@@ -1,16 +1,10 @@
 /** From which columns of the inputs each column of a statement comes, and what decides about its rows. */
 import { sql } from "drizzle-orm";
-import { date, integer, pgTable, text } from "drizzle-orm/pg-core";
 import { describe, expect, it } from "vitest";
-import { derived, source } from "../../src/catalog/dataset.ts";
+import { derived } from "../../src/catalog/dataset.ts";
 import { type ColumnLineage, columnLineage } from "../../src/warehouse/column-lineage.ts";
 import type { ColumnUse } from "../../src/warehouse/column-uses.ts";
-import { withSession } from "./support.ts";
-
-const salesTable = pgTable("sales", { day: date("day"), code: text("code"), cents: integer("cents") });
-const ratesTable = pgTable("rates", { code: text("code"), rate: integer("rate") });
-const resultTable = pgTable("result", { a: text("a"), b: text("b") });
-const inputs = { sales: source(salesTable), rates: source(ratesTable) };
+import { inputs, resultTable, withResult, withSales } from "./sales.ts";
 
 /** Statement; then what a, b and the rows come from, as handle.column:how. */
 const cases: readonly [name: string, statement: string, a: string, b: string, rows: string][] = [
@@ -89,19 +83,8 @@ const cases: readonly [name: string, statement: string, a: string, b: string, ro
 describe("column lineage", () => {
   for (const [name, statement, a, b, rows] of cases) {
     it(`follows ${name}`, () =>
-      withSession(async (session) => {
-        await session.query(
-          "create table sales (day date, code text, cents int); create table rates (code text, rate int); create table result (a text, b text)",
-        );
-        const result = derived(resultTable, {
-          version: 1,
-          key: [resultTable.a],
-          inputs,
-          select: () => sql.raw(statement),
-        });
-        await session.query("begin");
+      withResult(statement, async (session, result) => {
         const found = await columnLineage(session, result);
-        await session.query("rollback");
         expect({ a: usesOf(found, "a"), b: usesOf(found, "b"), rows: sorted(found.rows) }).toEqual({
           ...{ a: words(a), b: words(b), rows: words(rows) },
         });
@@ -110,8 +93,7 @@ describe("column lineage", () => {
   }
 
   it("says of a map that every column may be in every other", () =>
-    withSession(async (session) => {
-      await session.query("create table sales (day date, code text, cents int); create table result (a text, b text)");
+    withSales(async (session) => {
       const mapped = derived(resultTable, {
         version: 1,
         key: [resultTable.a],
@@ -119,9 +101,7 @@ describe("column lineage", () => {
         read: ({ db, sales }) => db.select({ code: sales.code, cents: sales.cents }).from(sales).where(sql`cents > 0`),
         map: (row) => ({ a: row.code, b: String(row.cents) }),
       });
-      await session.query("begin");
       const found = await columnLineage(session, mapped);
-      await session.query("rollback");
       const all = words("sales.cents:transformation sales.code:transformation");
       expect(found).toMatchObject({ proven: false, rows: [{ input: "sales", column: "cents", how: "filter" }] });
       expect([usesOf(found, "a"), usesOf(found, "b")]).toEqual([all, all]);

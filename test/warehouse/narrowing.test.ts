@@ -1,17 +1,9 @@
 /** What of the inputs the values of a result's row narrow down to, and what is said not to be certain. */
-import { sql } from "drizzle-orm";
-import { date, integer, pgTable, text } from "drizzle-orm/pg-core";
 import { describe, expect, it } from "vitest";
-import { derived, source } from "../../src/catalog/dataset.ts";
 import { compiledQuery } from "../../src/warehouse/column-lineage.ts";
 import { narrow } from "../../src/warehouse/narrowing.ts";
 import { equalityOperators } from "../../src/warehouse/row-origin.ts";
-import { withSession } from "./support.ts";
-
-const salesTable = pgTable("sales", { day: date("day"), code: text("code"), cents: integer("cents") });
-const ratesTable = pgTable("rates", { code: text("code"), rate: integer("rate") });
-const resultTable = pgTable("result", { a: text("a"), b: text("b") });
-const inputs = { sales: source(salesTable), rates: source(ratesTable) };
+import { withResult } from "./sales.ts";
 
 /** Statement; the places as handle(column=result column); the doubts. */
 const cases: readonly [name: string, statement: string, places: string, doubts: string[]][] = [
@@ -80,20 +72,9 @@ const cases: readonly [name: string, statement: string, places: string, doubts: 
 describe("narrowing", () => {
   for (const [name, statement, places, doubts] of cases) {
     it(`by ${name}`, () =>
-      withSession(async (session) => {
-        await session.query(
-          "create table sales (day date, code text, cents int); create table rates (code text, rate int); create table result (a text, b text)",
-        );
-        const result = derived(resultTable, {
-          version: 1,
-          key: [resultTable.a],
-          inputs,
-          select: () => sql.raw(statement),
-        });
-        await session.query("begin");
+      withResult(statement, async (session, result) => {
         const { query, relations } = await compiledQuery(session, result);
         const found = narrow(query, relations, ["a", "b"], await equalityOperators(session));
-        await session.query("rollback");
         const shown = found.places.map(
           ({ input, by }) =>
             `${input}(${Object.entries(by)
