@@ -3,7 +3,6 @@
  * in the opposite order whatever happens. What is large is imported when it is needed, so that help and refusals are
  * quick.
  */
-
 import type { Acting } from "../acting.ts";
 import {
   actorNameFrom,
